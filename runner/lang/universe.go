@@ -1,0 +1,155 @@
+package lang
+
+import (
+	"fmt"
+	"slices"
+
+	"go.starlark.net/lib/json"
+	"go.starlark.net/lib/math"
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+
+	"phoenix-run/runner/op"
+	"phoenix-run/runner/value"
+)
+
+// deepLookers are the functions of the language that compare, hash, convert or format what their
+// arguments hold; shallowLookers look at the arguments alone.
+var (
+	deepLookers    = []string{"str", "repr", "sorted", "min", "max", "any", "all", "hash", "set"}
+	shallowLookers = []string{"bool", "len", "int", "float", "list", "tuple", "dict", "enumerate", "zip",
+		"reversed", "range", "ord", "chr", "abs", "type", "dir", "hasattr", "bytes"}
+)
+
+// Universe gives what every module can use: the language's own functions, made honest about unknown
+// values and secrets, and the data modules json, math and struct.
+func Universe() starlark.StringDict {
+	u := starlark.StringDict{
+		knownName:   starlark.NewBuiltin(knownName, checker(value.Known)),
+		decidedName: starlark.NewBuiltin(decidedName, checker(value.Decided)),
+		"struct":    starlark.NewBuiltin("struct", starlarkstruct.Make),
+		"math":      math.Module,
+		"json":      jsonModule(),
+		"known":     starlark.NewBuiltin("known", known),
+	}
+	for _, name := range deepLookers {
+		u[name] = guarded(name, value.Known)
+	}
+	for _, name := range shallowLookers {
+		u[name] = guarded(name, value.Decided)
+	}
+	return u
+}
+
+func checker(check func(starlark.Value) error) func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
+	return func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+		if err := check(args[0]); err != nil {
+			return nil, err
+		}
+		return args[0], nil
+	}
+}
+
+// guarded is the language's own function, with its arguments checked first.
+func guarded(name string, check func(starlark.Value) error) *starlark.Builtin {
+	original := starlark.Universe[name].(*starlark.Builtin)
+	return starlark.NewBuiltin(name, func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		for _, arg := range args {
+			if err := check(arg); err != nil {
+				return nil, err
+			}
+		}
+		kwargs = slices.Clone(kwargs)
+		for i, kv := range kwargs {
+			if err := check(kv[1]); err != nil && name != "dict" {
+				return nil, err
+			}
+			if key, ok := kv[1].(starlark.Callable); ok && kv[0] == starlark.String("key") {
+				kwargs[i] = starlark.Tuple{kv[0], checkedKey(key, check)}
+			}
+		}
+		return original.CallInternal(thread, args, kwargs)
+	})
+}
+
+// checkedKey is the key function of sorted, min or max, whose results are compared.
+func checkedKey(key starlark.Callable, check func(starlark.Value) error) starlark.Callable {
+	return starlark.NewBuiltin(key.Name(), func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		v, err := starlark.Call(thread, key, args, kwargs)
+		if err != nil {
+			return nil, err
+		}
+		return v, check(v)
+	})
+}
+
+// known asks whether a value, and all that it holds, can be looked at now.
+func known(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var v starlark.Value
+	if err := starlark.UnpackArgs(b.Name(), args, kwargs, "value", &v); err != nil {
+		return nil, err
+	}
+	_, unknown := value.FirstUnknown(v)
+	return starlark.Bool(!unknown), nil
+}
+
+// jsonModule is the language's json, whose results are unknown or secret where what went in was.
+func jsonModule() *starlarkstruct.Module {
+	members := starlark.StringDict{}
+	for name, member := range json.Module.Members {
+		original := member.(*starlark.Builtin)
+		members[name] = starlark.NewBuiltin("json."+name, func(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+			for _, arg := range args {
+				if u, ok := value.FirstUnknown(arg); ok {
+					return value.NewUnknown(u.Value.From, b.Name()+"("+u.Value.Attr+")"), nil
+				}
+				if value.HasSecret(arg) {
+					return secretJSON(name, arg)
+				}
+			}
+			return original.CallInternal(thread, args, kwargs)
+		})
+	}
+	members["encode_indent"] = starlark.NewBuiltin("json.encode_indent", encodeIndent(members))
+	return &starlarkstruct.Module{Name: "json", Members: members}
+}
+
+// encodeIndent is encode and indent in one, with two spaces and a newline at the end, as files have it.
+func encodeIndent(members starlark.StringDict) func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
+	return func(thread *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		var v starlark.Value
+		prefix, indent := "", "  "
+		if err := starlark.UnpackArgs(b.Name(), args, kwargs, "value", &v, "prefix?", &prefix, "indent?", &indent); err != nil {
+			return nil, err
+		}
+		text, err := starlark.Call(thread, members["encode"], starlark.Tuple{v}, nil)
+		if err != nil {
+			return nil, err
+		}
+		s, ok := text.(starlark.String)
+		if !ok { // unknown or secret
+			return text, nil
+		}
+		text, err = starlark.Call(thread, members["indent"], starlark.Tuple{s}, []starlark.Tuple{
+			{starlark.String("prefix"), starlark.String(prefix)}, {starlark.String("indent"), starlark.String(indent)}})
+		if err != nil {
+			return nil, err
+		}
+		return text.(starlark.String) + "\n", nil
+	}
+}
+
+func secretJSON(name string, arg starlark.Value) (starlark.Value, error) {
+	if name != "encode" {
+		return nil, value.ErrSecret
+	}
+	plain, err := value.ToGo(arg)
+	if err != nil {
+		return nil, err
+	}
+	text, err := op.RevealJSON(plain)
+	if err != nil {
+		return nil, fmt.Errorf("json.encode: %w", err)
+	}
+	return value.NewSecret(text), nil
+}

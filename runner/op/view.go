@@ -1,0 +1,200 @@
+package op
+
+import (
+	"context"
+	"path"
+	"strings"
+	"sync"
+)
+
+// Key names a thing that operations read and write; several operations may share one (a file and a
+// line in it). An ID that begins with "/" is a path, and lies within the things above it.
+type Key struct{ Host, Space, ID string }
+
+// View is what operations read through. When planning, predicted state lies over the live one; when
+// applying, it only remembers bulk reads until a change touches them.
+type View struct {
+	planning bool
+
+	mu     sync.Mutex
+	cells  map[Key]cell
+	marks  []mark
+	absent map[string]Cause // hosts that don't exist yet
+	memo   map[Key]any
+}
+
+type cell struct {
+	attrs Attrs // nil: predicted to be absent
+	fresh bool  // it did not exist before, so nothing can be within it that was not predicted
+	maybe *Cause
+}
+
+type mark struct {
+	key   Key // ID "" reaches the whole space, Space "" the whole host
+	cause Cause
+	any   bool // what is there may be changed as well, not only be added to
+}
+
+// NewView makes an empty view.
+func NewView(planning bool) *View {
+	return &View{planning: planning, cells: map[Key]cell{}, absent: map[string]Cause{}, memo: map[Key]any{}}
+}
+
+// Planning reports whether writes are predicted instead of done.
+func (v *View) Planning() bool { return v.planning }
+
+// Read gives the state of the thing: as predicted by an earlier step, or else as live finds it. live
+// is not called for a host that does not exist yet, or for a path within something that is predicted
+// to be gone or new.
+func (v *View) Read(ctx context.Context, key Key, live func(context.Context) (Attrs, error)) (State, error) {
+	v.mu.Lock()
+	c, found := v.predicted(key)
+	cause, absent := v.absent[key.Host]
+	v.mu.Unlock()
+	if found {
+		return State{Attrs: c.attrs, Maybe: c.maybe}, nil
+	}
+	if absent {
+		return State{Maybe: &cause}, nil
+	}
+	attrs, err := live(ctx)
+	if err != nil {
+		return State{}, err
+	}
+	if attrs != nil {
+		attrs = Normal(attrs).(map[string]any)
+	}
+	return State{Attrs: attrs, Maybe: v.reach(key, attrs == nil)}, nil
+}
+
+// predicted finds the cell that decides key. The caller holds the lock.
+func (v *View) predicted(key Key) (cell, bool) {
+	if c, ok := v.cells[key]; ok {
+		if c.attrs == nil && c.maybe == nil {
+			c.maybe = v.reachLocked(key, true)
+		}
+		return c, true
+	}
+	if !strings.HasPrefix(key.ID, "/") {
+		return cell{}, false
+	}
+	for dir := path.Dir(key.ID); ; dir = path.Dir(dir) {
+		if c, ok := v.cells[Key{key.Host, key.Space, dir}]; ok {
+			if c.attrs == nil || c.fresh {
+				return cell{maybe: v.reachLocked(key, true)}, true
+			}
+			return cell{}, false
+		}
+		if dir == "/" {
+			return cell{}, false
+		}
+	}
+}
+
+func (v *View) reach(key Key, absent bool) *Cause {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.reachLocked(key, absent)
+}
+
+func (v *View) reachLocked(key Key, absent bool) *Cause {
+	for i := len(v.marks) - 1; i >= 0; i-- {
+		m := v.marks[i]
+		if (absent || m.any) && m.covers(key) {
+			cause := m.cause
+			return &cause
+		}
+	}
+	return nil
+}
+
+func (m mark) covers(key Key) bool {
+	switch {
+	case m.key.Host != key.Host:
+		return false
+	case m.key.Space == "":
+		return true
+	case m.key.Space != key.Space:
+		return false
+	}
+	return m.key.ID == "" || m.key.ID == key.ID || strings.HasPrefix(key.ID, strings.TrimSuffix(m.key.ID, "/")+"/")
+}
+
+// Put records that the thing will be as change.After says. When applying it makes the view forget the thing.
+func (v *View) Put(key Key, change Change) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.planning {
+		v.forget(mark{key: key})
+		return
+	}
+	prefix := strings.TrimSuffix(key.ID, "/") + "/"
+	if strings.HasPrefix(key.ID, "/") && change.After == nil {
+		for k := range v.cells { // what was predicted within it is gone too
+			if k.Host == key.Host && k.Space == key.Space && strings.HasPrefix(k.ID, prefix) {
+				delete(v.cells, k)
+			}
+		}
+	}
+	was := v.cells[key]
+	v.cells[key] = cell{attrs: change.After, fresh: change.Action == Create && change.Cause == nil || was.fresh}
+}
+
+// Mark records that a step may change more than it can list: everything of the key's space on its
+// host that lies at or within key.ID ("" for all of it). With anything, what exists may be changed too.
+func (v *View) Mark(key Key, cause Cause, anything bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	m := mark{key: key, cause: cause, any: anything}
+	if !v.planning {
+		v.forget(m)
+		return
+	}
+	v.marks = append(v.marks, m)
+}
+
+// Missing records that the host does not exist, or can't be reached, until the step named by cause
+// is applied: nothing on it can be read.
+func (v *View) Missing(host string, cause Cause) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.planning {
+		v.absent[host] = cause
+	}
+}
+
+// IsMissing gives the step that brings the host, if it isn't there yet.
+func (v *View) IsMissing(host string) (Cause, bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	c, ok := v.absent[host]
+	return c, ok
+}
+
+// forget drops remembered reads that m covers. The caller holds the lock.
+func (v *View) forget(m mark) {
+	for k := range v.memo {
+		if m.covers(k) || (k.Host == m.key.Host && k.Space == m.key.Space && k.ID == "") {
+			delete(v.memo, k)
+		}
+	}
+}
+
+// Remember gives what read found for key the first time, until a change touches it: for reads that
+// serve many operations, such as a host's list of packages.
+func Remember[T any](ctx context.Context, v *View, key Key, read func(context.Context) (T, error)) (T, error) {
+	v.mu.Lock()
+	known, ok := v.memo[key].(T)
+	v.mu.Unlock()
+	if ok {
+		return known, nil
+	}
+	value, err := read(ctx)
+	if err != nil {
+		return value, err
+	}
+	v.mu.Lock()
+	v.memo[key] = value
+	v.mu.Unlock()
+	return value, nil
+}

@@ -1,0 +1,61 @@
+package plan
+
+import (
+	"sync"
+
+	"phoenix-run/runner/event"
+	"phoenix-run/runner/op"
+)
+
+// Recorder collects a dry run's changes. It is told of each change itself, for digests, and of each
+// event, for what people see.
+type Recorder struct {
+	mu       sync.Mutex
+	digest   op.Digester
+	steps    []Step
+	byAddr   map[string]int
+	deferred []Deferral
+	counts   event.Counts
+}
+
+// NewRecorder makes a recorder whose digests have this salt.
+func NewRecorder(salt []byte) *Recorder {
+	return &Recorder{digest: op.Digester{Salt: salt}, byAddr: map[string]int{}}
+}
+
+// Planned is told of a change before it is shown.
+func (r *Recorder) Planned(addr op.Address, change op.Change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	step := Step{Address: addr, Before: r.digest.Attrs(change.Before), After: map[string]string{}}
+	for name, v := range change.After {
+		if !op.HasUnknown(v) {
+			step.After[name] = r.digest.Value(v)
+		}
+	}
+	r.byAddr[addr.String()] = len(r.steps)
+	r.steps = append(r.steps, step)
+}
+
+// Emit takes what people see from the run's events.
+func (r *Recorder) Emit(e event.Event) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case e.Type == event.Operation && e.Status == event.Changed:
+		if i, ok := r.byAddr[e.Address]; ok {
+			r.steps[i].Change, r.steps[i].Position = e.Change, e.Position
+		}
+	case e.Type == event.Task && e.Status == event.Deferred:
+		r.deferred = append(r.deferred, Deferral{e.Host, e.Position, e.Message})
+	case e.Type == event.RunEnd && e.Plan != nil:
+		r.counts = *e.Plan
+	}
+}
+
+// Fill gives the plan what was recorded.
+func (r *Recorder) Fill(p *Plan) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p.Steps, p.Deferred, p.Counts, p.Salt = r.steps, r.deferred, r.counts, r.digest.Salt
+}
