@@ -20,7 +20,14 @@ type View struct {
 	cells  map[Key]cell
 	marks  []mark
 	absent map[string]Cause // hosts that don't exist yet
-	memo   map[Key]any
+	memo   map[Key]*memory
+}
+
+// memory is a bulk read, done once by whoever asks first.
+type memory struct {
+	once  sync.Once
+	value any
+	err   error
 }
 
 type cell struct {
@@ -37,7 +44,7 @@ type mark struct {
 
 // NewView makes an empty view.
 func NewView(planning bool) *View {
-	return &View{planning: planning, cells: map[Key]cell{}, absent: map[string]Cause{}, memo: map[Key]any{}}
+	return &View{planning: planning, cells: map[Key]cell{}, absent: map[string]Cause{}, memo: map[Key]*memory{}}
 }
 
 // Planning reports whether writes are predicted instead of done.
@@ -181,20 +188,24 @@ func (v *View) forget(m mark) {
 }
 
 // Remember gives what read found for key the first time, until a change touches it: for reads that
-// serve many operations, such as a host's list of packages.
+// serve many operations, such as a host's list of packages. Whoever asks meanwhile waits for the same
+// read; a failed one is not remembered.
 func Remember[T any](ctx context.Context, v *View, key Key, read func(context.Context) (T, error)) (T, error) {
 	v.mu.Lock()
-	known, ok := v.memo[key].(T)
-	v.mu.Unlock()
-	if ok {
-		return known, nil
+	m, ok := v.memo[key]
+	if !ok {
+		m = &memory{}
+		v.memo[key] = m
 	}
-	value, err := read(ctx)
-	if err != nil {
-		return value, err
-	}
-	v.mu.Lock()
-	v.memo[key] = value
 	v.mu.Unlock()
-	return value, nil
+	m.once.Do(func() { m.value, m.err = read(ctx) })
+	if m.err != nil {
+		v.mu.Lock()
+		if v.memo[key] == m {
+			delete(v.memo, key)
+		}
+		v.mu.Unlock()
+	}
+	value, _ := m.value.(T)
+	return value, m.err
 }
