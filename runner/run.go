@@ -6,7 +6,6 @@ import (
 	"context"
 	"crypto/rand"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -83,7 +82,8 @@ type Run struct {
 	planned   event.Counts
 	addresses map[op.Address]int
 
-	stopping atomic.Bool
+	stopped context.Context // ends at Stop
+	stop    context.CancelFunc
 }
 
 // New makes a run.
@@ -104,6 +104,7 @@ func New(opts Options) *Run {
 		counts:    map[event.Status]int{},
 		addresses: map[op.Address]int{},
 	}
+	r.stopped, r.stop = context.WithCancel(context.Background())
 	predeclared := lang.Universe()
 	for name, v := range opts.Builtins {
 		predeclared[name] = v
@@ -127,11 +128,11 @@ func (r *Run) Loader() *load.Loader { return r.loader }
 // Redactor holds the secrets that the run knows of.
 func (r *Run) Redactor() *secret.Redactor { return r.opts.Redactor }
 
-// Stop makes the run begin nothing new; what has begun is finished.
-func (r *Run) Stop() { r.stopping.Store(true) }
+// Stop makes the run begin nothing new and ends its waits; an operation that has begun is finished.
+func (r *Run) Stop() { r.stop() }
 
 // Stopping reports whether Stop was called.
-func (r *Run) Stopping() bool { return r.stopping.Load() }
+func (r *Run) Stopping() bool { return r.stopped.Err() != nil }
 
 // Counts gives how many operations ended how.
 func (r *Run) Counts() map[event.Status]int {

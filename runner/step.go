@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"time"
 
 	"phoenix-run/runner/event"
@@ -8,15 +9,21 @@ import (
 )
 
 // Wait carries out a step that changes nothing but may take long, and tells of it like an operation.
-// In a plan it is not carried out for a host that isn't there yet.
-func (t *Task) Wait(addr op.Address, what string, fn func() error) error {
+// Its context ends as soon as the run is told to stop, since a wait leaves nothing half done.
+func (t *Task) Wait(addr op.Address, what string, fn func(ctx context.Context) error) error {
 	r := t.Run
 	if err := t.mayBegin(); err != nil {
 		return &OpError{Address: addr, Step: "read", Position: t.Position(), Err: err}
 	}
 	start, pos := time.Now(), t.Position()
 	t.Begin(addr.Host, addr.String(), what)
-	err := fn()
+	ctx, cancel := context.WithCancelCause(t.ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(r.stopped, func() { cancel(ErrStopped) })()
+	err := fn(ctx)
+	if err != nil && t.ctx.Err() == nil && r.Stopping() {
+		err = ErrStopped
+	}
 	e := event.Event{Type: event.Operation, Host: addr.Host, Address: addr.String(), Status: event.OK,
 		Position: pos, Duration: time.Since(start).Seconds(), Message: what}
 	if err != nil {
