@@ -57,6 +57,7 @@ func Module(cfg *config.Config, limit string) builtin.Module {
 				}
 				return NewSpec(vm)
 			}),
+			stackBuiltin(cfg),
 			builtin.Func(builtin.Spec{
 				Name: "stacks", Effect: builtin.Pure,
 				Summary: "The names of the Docker stacks in the catalogue, sorted.",

@@ -1,8 +1,6 @@
 package load
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
@@ -87,8 +85,7 @@ func (l *Loader) load(m Module, chain []Module) (*Loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(text)
-	loaded := &Loaded{Module: m, Text: text, Digest: hex.EncodeToString(sum[:])}
+	loaded := &Loaded{Module: m, Text: text, Digest: Digest(text)}
 	l.names[m.Name()] = loaded // errors show its lines even if it does not compile
 
 	file, program, err := lang.Compile(m.Name(), text, l.predeclared.Has)

@@ -3,6 +3,8 @@
 package load
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -115,6 +117,12 @@ func (s Source) Read(m Module) ([]byte, error) {
 	}
 	defer root.Close()
 	return root.ReadFile(filepath.FromSlash(m.Path))
+}
+
+// Digest is the sha256 of a module's text, in hex.
+func Digest(text []byte) string {
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
 }
 
 // List names the modules of a folder ("features", "playbooks"), without folder and ending, the

@@ -1,0 +1,38 @@
+# phoenix-run: build, rehearse, test.
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+RACE    ?=
+
+.PHONY: build demo test deps check docs clean
+
+build: bin/phoenix-run
+
+# go build knows best whether anything has changed.
+.PHONY: bin/phoenix-run
+bin/phoenix-run:
+	CGO_ENABLED=0 go build -trimpath -ldflags '$(LDFLAGS)' -o $@ ./cmd/phoenix-run
+
+# The guide's environment in a lab of its own, twice: the second run changes nothing.
+demo: build
+	rm -rf .phoenix/demo
+	PORTAINER_PASSWORD=rehearsal-only-password bin/phoenix-run --config-dir examples/guide --lab --lab-dir .phoenix/demo letsgo.star
+	PORTAINER_PASSWORD=rehearsal-only-password bin/phoenix-run --config-dir examples/guide --lab --lab-dir .phoenix/demo letsgo.star
+
+# What the tests need besides Go.
+deps:
+	scripts/test-deps
+
+test: deps
+	go test $(RACE) ./...
+
+check:
+	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+# The reference in docs/ is made from the declarations; a test says when it is stale.
+docs: build
+	bin/phoenix-run doc > docs/reference.md
+
+clean:
+	rm -rf bin .phoenix

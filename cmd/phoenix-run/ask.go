@@ -1,0 +1,53 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+
+	"phoenix-run/runner/op"
+)
+
+var errDeclined = errors.New("nothing was changed")
+
+// ask puts a question on the terminal; without one it fails, saying which flag answers instead.
+func ask(question, instead string) (string, error) {
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		return "", fmt.Errorf("%s — there is no terminal to ask on; %s", question, instead)
+	}
+	fmt.Fprintf(os.Stderr, "%s ", question)
+	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	return strings.TrimSpace(line), err
+}
+
+func confirm(yes bool, question string) error {
+	if yes {
+		return nil
+	}
+	answer, err := ask(question+" [y/N]", "give --yes")
+	if err != nil {
+		return err
+	}
+	if answer = strings.ToLower(answer); answer != "y" && answer != "yes" {
+		return errDeclined
+	}
+	return nil
+}
+
+// askAgain decides about a step that can't be read back and was cut off when it was under way.
+func askAgain(yes bool) func(op.Address) (bool, error) {
+	return func(addr op.Address) (bool, error) {
+		if yes {
+			return true, nil
+		}
+		answer, err := ask(fmt.Sprintf("%s was begun and may have been done. Do it again? [y/n]", addr), "give --yes to do it again")
+		if err != nil {
+			return false, err
+		}
+		return strings.HasPrefix(strings.ToLower(answer), "y"), nil
+	}
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"phoenix-run/config"
+	"phoenix-run/lab"
+	"phoenix-run/secret"
+)
+
+// openLab starts the lab in dir, or uses the one that is running there.
+func (e *environment) openLab(ctx context.Context, dir string) (lab.Info, error) {
+	if info, running, err := lab.Running(dir); err != nil || running {
+		return info, err
+	}
+	l, err := lab.Start(ctx, lab.Options{Dir: dir})
+	if err != nil {
+		return lab.Info{}, err
+	}
+	e.lab = l
+	return l.Info(), nil
+}
+
+// useLab puts the lab's API and keys where the configuration has the real ones.
+func useLab(h *config.Hypervisor, info lab.Info) {
+	h.ProxmoxAPI = config.ProxmoxAPI{URL: info.URL, Node: info.Node, Token: secret.Literal(info.Token), TLSFingerprint: info.Fingerprint}
+	h.SSH.PrivateKeyFile, h.SSH.Port, h.SSH.Agent = info.SSHKeyFile, info.SSHPort, false
+	h.SSH.KnownHostsFile = filepath.Join(filepath.Dir(info.SSHKeyFile), "known_hosts")
+	h.PortainerAPI.URL = "" // it comes up on a machine of the lab
+	if h.PortainerAPI.Password.IsZero() {
+		h.PortainerAPI.Password = secret.Literal(info.PortainerPassword)
+	}
+}
+
+func labCommand() *cli.Command {
+	return &cli.Command{
+		Name: "lab", Usage: "a rehearsal environment: simulated Proxmox, machines and Portainer",
+		Subcommands: []*cli.Command{{
+			Name: "serve", Usage: "keep the lab running, for any client",
+			Flags: []cli.Flag{
+				&cli.StringFlag{Name: "lab-dir", Usage: "where the lab keeps its state"},
+				&cli.StringFlag{Name: "listen", Usage: "address of the Proxmox API"},
+			},
+			Action: serveLab,
+		}},
+	}
+}
+
+func serveLab(c *cli.Context) error {
+	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	l, err := lab.Start(ctx, lab.Options{Dir: labDir(c), Listen: c.String("listen")})
+	if err != nil {
+		return err
+	}
+	info := l.Info()
+	fmt.Printf("Proxmox API  %s\ntoken        in %s\nfingerprint  %s\n", info.URL, filepath.Join(labDir(c), "lab.json"), info.Fingerprint)
+	<-ctx.Done()
+	return l.Close()
+}

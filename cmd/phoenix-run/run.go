@@ -1,0 +1,191 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"phoenix-run/builtins"
+	"phoenix-run/report"
+	"phoenix-run/runner"
+	"phoenix-run/runner/event"
+	"phoenix-run/runner/journal"
+	"phoenix-run/runner/load"
+	"phoenix-run/runner/plan"
+)
+
+// job is one execution of a playbook.
+type job struct {
+	env       *environment
+	mode      runner.Mode
+	module    load.Module
+	words     []string
+	guard     runner.Guard
+	recorder  *plan.Recorder
+	resume    string // id of the run that is resumed
+	quiet     bool   // show nothing but failures, whatever --output says
+	finished  *runner.Run
+	questions builtins.Questions
+}
+
+// runPlaybook is the action of "phoenix-run [run] PLAYBOOK".
+func runPlaybook(c *cli.Context) error {
+	words := c.Args().Slice()
+	if len(words) == 0 {
+		if err := cli.ShowAppHelp(c); err != nil {
+			return err
+		}
+		return codeError(exitUsage)
+	}
+	env, err := open(c.Context, c)
+	if err != nil {
+		return err
+	}
+	defer env.close()
+	module, rest, err := runner.FindPlaybook(env.source, words)
+	if err != nil {
+		return err
+	}
+	j := &job{env: env, mode: runner.Apply, module: module, words: rest}
+	if c.Bool("dry-run") {
+		j.mode = runner.Plan
+	}
+	if err := j.execute(c); err != nil {
+		return err
+	}
+	if j.mode == runner.Plan && c.Bool("detailed-exitcode") {
+		return detailed(j.finished.Planned())
+	}
+	return nil
+}
+
+// detailed is the exit code of a dry run: whether there are changes, and whether all are known.
+func detailed(n event.Counts) error {
+	switch {
+	case n.Unknown+n.Deferred > 0:
+		return codeError(exitUnknown)
+	case n.Certain+n.Likely > 0:
+		return codeError(exitChanges)
+	}
+	return nil
+}
+
+// execute runs the job and shows it.
+func (j *job) execute(c *cli.Context) error {
+	format := report.Format(c.String("output"))
+	if j.quiet {
+		format = report.Quiet
+	}
+	shown, err := report.New(format, os.Stdout, c.Bool("verbose"))
+	if err != nil {
+		return errUsage{err}
+	}
+	sinks := tee{shown}
+	options := runner.Options{Mode: j.mode, Source: j.env.source, Parallel: c.Int("parallel"),
+		Redactor: j.env.redactor, Guard: j.guard}
+	if j.recorder != nil {
+		options.Recorder = j.recorder
+		sinks = append(sinks, j.recorder)
+	}
+	session := builtins.New(builtins.Options{Config: j.env.config, State: j.env.state, Limit: c.String("limit"),
+		Planning: j.mode == runner.Plan, Verbose: c.Bool("verbose"), Yes: c.Bool("yes")})
+	options.Builtins = session.Predeclared()
+	late := &lateJournal{}
+	if j.mode == runner.Apply {
+		options.Journal = late
+		sinks = append(sinks, late)
+	}
+	options.Sink = sinks
+	run := runner.New(options)
+	j.finished = run
+	if j.mode == runner.Apply {
+		if err := late.open(j, c, run); err != nil {
+			return err
+		}
+	}
+	ctx, done := interruptible(c.Context, run)
+	defer done()
+	start := time.Now()
+	_, err = run.Playbook(ctx, j.module, j.words)
+	err = errors.Join(err, session.Close())
+	var usage *runner.UsageError
+	if errors.As(err, &usage) {
+		return errors.Join(usage, late.close())
+	}
+	run.End(err, time.Since(start).Seconds())
+	if closeErr := late.close(); closeErr != nil {
+		err = errors.Join(err, closeErr)
+	}
+	if err != nil {
+		if run.Stopping() || ctx.Err() != nil {
+			j.resumeHint(run.ID)
+			return &shownError{errors.Join(errInterrupted, err)}
+		}
+		return &shownError{err}
+	}
+	return nil
+}
+
+func (j *job) resumeHint(id string) {
+	if j.mode == runner.Apply {
+		fmt.Fprintf(os.Stderr, "phoenix-run: to go on: phoenix-run resume %s\n", id)
+	}
+}
+
+// tee gives each event to several sinks.
+type tee []event.Sink
+
+// Emit passes e on.
+func (t tee) Emit(e event.Event) {
+	for _, s := range t {
+		s.Emit(e)
+	}
+}
+
+// lateJournal is the journal of a run, whose id is known only when the run is made.
+type lateJournal struct{ *journal.Journal }
+
+func (l *lateJournal) open(j *job, c *cli.Context, run *runner.Run) error {
+	header := journal.Header{Run: run.ID, Playbook: j.module.Path, Embedded: j.module.Embedded, Words: j.words,
+		Options: planOptions(c), Salt: plan.NewSalt(), Resumes: j.resume}
+	var err error
+	l.Journal, err = journal.Create(j.env.state, header, j.env.redactor.Redact)
+	if err != nil || j.resume == "" {
+		return err
+	}
+	records, err := journal.Read(j.env.state, j.resume)
+	if err != nil {
+		return err
+	}
+	l.Resume(records, askAgain(c.Bool("yes")))
+	return nil
+}
+
+// Emit keeps the event once the journal is open.
+func (l *lateJournal) Emit(e event.Event) {
+	if l.Journal != nil {
+		l.Journal.Emit(e)
+	}
+}
+
+func (l *lateJournal) close() error {
+	if l.Journal == nil {
+		return nil
+	}
+	return l.Close()
+}
+
+// planOptions are the options that decide what a run does.
+func planOptions(c *cli.Context) map[string]string {
+	options := map[string]string{}
+	if v := c.String("limit"); v != "" {
+		options["limit"] = v
+	}
+	if c.Bool("lab") {
+		options["lab"] = "true"
+	}
+	return options
+}
