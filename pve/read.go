@@ -1,0 +1,205 @@
+package pve
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"sort"
+	"strings"
+)
+
+// VM is a row of the cluster's list.
+type VM struct {
+	ID       int
+	Name     string
+	Node     string
+	Status   string // running, stopped; unknown if the node is offline
+	Template bool
+	Tags     []string
+	Lock     string
+	HA       bool
+	Uptime   int64 // seconds
+}
+
+// VMs lists every virtual machine and template of the cluster, in one request.
+func (c *Client) VMs(ctx context.Context) ([]VM, error) {
+	var rows []struct {
+		Type     string `json:"type"`
+		ID       number `json:"vmid"`
+		Name     string `json:"name"`
+		Node     string `json:"node"`
+		Status   string `json:"status"`
+		Template number `json:"template"`
+		Tags     string `json:"tags"`
+		Lock     string `json:"lock"`
+		HA       string `json:"hastate"`
+		Uptime   number `json:"uptime"`
+	}
+	if err := c.get(ctx, "/cluster/resources", url.Values{"type": {"vm"}}, &rows); err != nil {
+		return nil, fmt.Errorf("listing the virtual machines: %w", err)
+	}
+	var vms []VM
+	for _, r := range rows {
+		if r.Type != "qemu" {
+			continue
+		}
+		vms = append(vms, VM{ID: int(r.ID), Name: r.Name, Node: r.Node, Status: r.Status, Template: r.Template != 0,
+			Tags: SplitTags(r.Tags), Lock: r.Lock, HA: r.HA != "" && r.HA != "ignored", Uptime: int64(r.Uptime)})
+	}
+	sort.Slice(vms, func(i, j int) bool { return vms[i].ID < vms[j].ID })
+	return vms, nil
+}
+
+// Node is a member of the cluster.
+type Node struct {
+	Name   string
+	Online bool
+}
+
+// Nodes lists the cluster's nodes.
+func (c *Client) Nodes(ctx context.Context) ([]Node, error) {
+	var rows []struct {
+		Node   string `json:"node"`
+		Status string `json:"status"`
+	}
+	if err := c.get(ctx, "/nodes", nil, &rows); err != nil {
+		return nil, fmt.Errorf("listing the nodes: %w", err)
+	}
+	nodes := make([]Node, len(rows))
+	for i, r := range rows {
+		nodes[i] = Node{r.Node, r.Status == "online"}
+	}
+	return nodes, nil
+}
+
+// Version is the release of the node that answers.
+func (c *Client) Version(ctx context.Context) (string, error) {
+	var v struct {
+		Version string `json:"version"`
+	}
+	return v.Version, c.get(ctx, "/version", nil, &v)
+}
+
+// Config is a machine's configuration as Proxmox has it: every key as text.
+type Config map[string]string
+
+// Config reads a machine's configuration, with pending changes taken as made.
+func (c *Client) Config(ctx context.Context, node string, id int) (Config, error) {
+	return c.config(ctx, node, id, nil)
+}
+
+func (c *Client) config(ctx context.Context, node string, id int, query url.Values) (Config, error) {
+	var raw map[string]json.RawMessage
+	if err := c.get(ctx, vmPath(node, id)+"/config", query, &raw); err != nil {
+		return nil, fmt.Errorf("reading the configuration of VM %d: %w", id, err)
+	}
+	config := make(Config, len(raw))
+	for key, text := range raw {
+		var s string
+		if json.Unmarshal(text, &s) != nil {
+			s = string(text) // a number
+		}
+		config[key] = s
+	}
+	return config, nil
+}
+
+// Pending lists the keys whose change waits for a restart.
+func (c *Client) Pending(ctx context.Context, node string, id int) ([]string, error) {
+	var rows []struct {
+		Key     string          `json:"key"`
+		Pending json.RawMessage `json:"pending"`
+		Delete  number          `json:"delete"`
+	}
+	if err := c.get(ctx, vmPath(node, id)+"/pending", nil, &rows); err != nil {
+		return nil, fmt.Errorf("reading what is pending for VM %d: %w", id, err)
+	}
+	var keys []string
+	for _, r := range rows {
+		if r.Pending != nil || r.Delete != 0 {
+			keys = append(keys, r.Key)
+		}
+	}
+	sort.Strings(keys)
+	return keys, nil
+}
+
+// Status is what a machine does now.
+type Status struct {
+	Status string // running, stopped
+	QMP    string // finer: paused, prelaunch, …
+	Lock   string
+	Uptime int64
+	Agent  bool
+	HA     bool
+}
+
+// Status reads what a machine does now.
+func (c *Client) Status(ctx context.Context, node string, id int) (Status, error) {
+	var s struct {
+		Status string `json:"status"`
+		QMP    string `json:"qmpstatus"`
+		Lock   string `json:"lock"`
+		Uptime number `json:"uptime"`
+		Agent  number `json:"agent"`
+		HA     struct {
+			Managed number `json:"managed"`
+		} `json:"ha"`
+	}
+	if err := c.get(ctx, vmPath(node, id)+"/status/current", nil, &s); err != nil {
+		return Status{}, fmt.Errorf("reading the status of VM %d: %w", id, err)
+	}
+	return Status{s.Status, s.QMP, s.Lock, int64(s.Uptime), s.Agent != 0, s.HA.Managed != 0}, nil
+}
+
+// Storage is a place for disks, images or snippets on a node.
+type Storage struct {
+	Name    string
+	Content []string
+	Shared  bool
+	Active  bool
+}
+
+// Storages lists what a node can store on.
+func (c *Client) Storages(ctx context.Context, node string) ([]Storage, error) {
+	var rows []struct {
+		Storage string `json:"storage"`
+		Content string `json:"content"`
+		Shared  number `json:"shared"`
+		Active  number `json:"active"`
+	}
+	if err := c.get(ctx, "/nodes/"+url.PathEscape(node)+"/storage", nil, &rows); err != nil {
+		return nil, fmt.Errorf("listing the storages of node %s: %w", node, err)
+	}
+	list := make([]Storage, len(rows))
+	for i, r := range rows {
+		list[i] = Storage{r.Storage, strings.Split(r.Content, ","), r.Shared != 0, r.Active != 0}
+	}
+	return list, nil
+}
+
+// Bridges lists the names of a node's bridges.
+func (c *Client) Bridges(ctx context.Context, node string) ([]string, error) {
+	var rows []struct {
+		Iface string `json:"iface"`
+	}
+	if err := c.get(ctx, "/nodes/"+url.PathEscape(node)+"/network", url.Values{"type": {"any_bridge"}}, &rows); err != nil {
+		return nil, fmt.Errorf("listing the bridges of node %s: %w", node, err)
+	}
+	names := make([]string, len(rows))
+	for i, r := range rows {
+		names[i] = r.Iface
+	}
+	return names, nil
+}
+
+// Permissions gives what the caller may do, by path and privilege.
+func (c *Client) Permissions(ctx context.Context) (map[string]map[string]int, error) {
+	var p map[string]map[string]int
+	return p, c.get(ctx, "/access/permissions", nil, &p)
+}
+
+func vmPath(node string, id int) string {
+	return fmt.Sprintf("/nodes/%s/qemu/%d", url.PathEscape(node), id)
+}

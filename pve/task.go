@@ -1,0 +1,188 @@
+package pve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// TaskError is a task that ended badly.
+type TaskError struct {
+	What string // what was tried: "clone 9000 to 1001"
+	UPID string
+	Exit string   // Proxmox's own words
+	Log  []string // the last lines
+}
+
+func (e *TaskError) Error() string {
+	text := fmt.Sprintf("%s: Proxmox's task failed: %s", e.What, e.Exit)
+	if len(e.Log) > 0 {
+		text += "\n  " + strings.Join(e.Log, "\n  ")
+	}
+	return text
+}
+
+// Progress receives the lines of a running task's log, and its warnings.
+type Progress func(line string)
+
+// wait follows a task to its end. A task that ends with warnings has succeeded; they go to progress.
+func (c *Client) wait(ctx context.Context, what, upid string, progress Progress) error {
+	if upid == "" {
+		return nil // done without a task
+	}
+	node, err := taskNode(upid)
+	if err != nil {
+		return err
+	}
+	path := "/nodes/" + node + "/tasks/" + url.PathEscape(upid)
+	seen := 0
+	for pause := 20 * time.Millisecond; ; pause = min(pause*3/2, time.Second) {
+		var status struct {
+			Status string `json:"status"`
+			Exit   string `json:"exitstatus"`
+		}
+		err := c.get(ctx, path+"/status", nil, &status)
+		var e *Error
+		switch {
+		case errors.As(err, &e) && e.Status == 400 && pause < time.Second:
+			// a task that has just begun may not be known to every node yet
+		case err != nil && (isTransient(err) || errors.Is(err, ErrMaybeDone)):
+			// reading the status harms nothing: ask again
+		case err != nil:
+			return fmt.Errorf("%s: following task %s: %w", what, upid, err)
+		case status.Status == "stopped":
+			return c.ended(ctx, what, upid, path, status.Exit, seen, progress)
+		}
+		if progress != nil {
+			seen = c.follow(ctx, path, seen, progress)
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return fmt.Errorf("%s: task %s is still running: %w", what, upid, err)
+		}
+	}
+}
+
+func (c *Client) ended(ctx context.Context, what, upid, path, exit string, seen int, progress Progress) error {
+	ok := exit == "OK" || strings.HasPrefix(exit, "WARNINGS")
+	if ok {
+		if progress != nil {
+			c.follow(ctx, path, seen, progress)
+		}
+		return nil
+	}
+	log, err := c.log(ctx, path, 0)
+	if err != nil {
+		log = []string{"(its log can't be read: " + err.Error() + ")"}
+	}
+	return &TaskError{What: what, UPID: upid, Exit: exit, Log: log[max(0, len(log)-6):]}
+}
+
+// follow passes new log lines on; a log that can't be read is tried again the next time.
+func (c *Client) follow(ctx context.Context, path string, seen int, progress Progress) int {
+	lines, err := c.log(ctx, path, seen)
+	if err != nil {
+		return seen
+	}
+	for _, line := range lines {
+		progress(line)
+	}
+	return seen + len(lines)
+}
+
+// log gives the lines of a task's log from start on.
+func (c *Client) log(ctx context.Context, path string, start int) ([]string, error) {
+	var entries []struct {
+		N number `json:"n"`
+		T string `json:"t"`
+	}
+	err := c.get(ctx, path+"/log", url.Values{"start": {fmt.Sprint(start)}, "limit": {"500"}}, &entries)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, e := range entries {
+		if e.T == "no content" && len(entries) == 1 {
+			break
+		}
+		lines = append(lines, e.T)
+	}
+	return lines, nil
+}
+
+func taskNode(upid string) (string, error) {
+	parts := strings.Split(upid, ":")
+	if len(parts) < 8 || parts[0] != "UPID" {
+		return "", fmt.Errorf("%q is no task id", upid)
+	}
+	return parts[1], nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// retry sends again what Proxmox refused without doing anything, such as a lock, until LockWait is
+// over. What may have been done is never sent again here: look decides, if there is one, whether it was.
+func (c *Client) retry(ctx context.Context, send func() error, look func() (done bool, err error)) error {
+	deadline := time.Now().Add(c.options.LockWait)
+	for pause := 100 * time.Millisecond; ; pause = min(pause*2, 5*time.Second) {
+		err := send()
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, ErrMaybeDone) && look != nil:
+			done, lookErr := c.lookUntilSure(ctx, look)
+			if lookErr != nil {
+				return errors.Join(err, lookErr)
+			}
+			if done {
+				return nil
+			}
+		case !isTransient(err) || time.Now().After(deadline):
+			return err
+		}
+		if err := sleep(ctx, jitter(pause)); err != nil {
+			return err
+		}
+	}
+}
+
+// lookUntilSure looks whether a lost request was carried out. Since it may still be under way, only a
+// second look, some time later, says no.
+func (c *Client) lookUntilSure(ctx context.Context, look func() (bool, error)) (bool, error) {
+	for n := range 3 {
+		done, err := look()
+		if done || (err != nil && !isTransient(err)) {
+			return done, err
+		}
+		if n < 2 {
+			if err := sleep(ctx, time.Second); err != nil {
+				return false, err
+			}
+		}
+	}
+	return false, nil
+}
+
+// task sends a request that starts a task, and follows it.
+func (c *Client) task(ctx context.Context, what string, progress Progress, send func(upid *string) error, look func() (bool, error)) error {
+	return c.retry(ctx, func() error {
+		var upid string
+		if err := send(&upid); err != nil {
+			return wrap(what, err)
+		}
+		return c.wait(ctx, what, upid, progress)
+	}, look)
+}
+
+func wrap(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }
