@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"sort"
 	"strings"
+	"time"
 )
 
 // VM is a row of the cluster's list.
@@ -202,4 +203,27 @@ func (c *Client) Permissions(ctx context.Context) (map[string]map[string]int, er
 
 func vmPath(node string, id int) string {
 	return fmt.Sprintf("/nodes/%s/qemu/%d", url.PathEscape(node), id)
+}
+
+// Settled reads a machine's configuration once nothing is being done to it as a whole: a machine that
+// is just being cloned, moved or restored has no configuration to rely on.
+func (c *Client) Settled(ctx context.Context, node string, id int) (Config, error) {
+	deadline := time.Now().Add(c.options.LockWait)
+	for {
+		config, err := c.Config(ctx, node, id)
+		if err != nil {
+			return nil, err
+		}
+		switch config["lock"] {
+		case "clone", "create", "migrate", "rollback":
+		default:
+			return config, nil
+		}
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("VM %d is locked (%s) and does not become free; if nothing works on it any more: qm unlock %d on node %s", id, config["lock"], id, node)
+		}
+		if err := sleep(ctx, 500*time.Millisecond); err != nil {
+			return nil, err
+		}
+	}
 }

@@ -55,6 +55,10 @@ func (t *text) Emit(e event.Event) {
 		if t.verbose {
 			fmt.Fprintf(&b, "%s %s\n", t.prefix(e.Host), t.style.faint(e.Message+" …"))
 		}
+	case event.Progress:
+		if t.verbose {
+			fmt.Fprintf(&b, "%s %s\n", t.prefix(e.Host), t.style.faint(e.Message))
+		}
 	case event.Log:
 		if !t.quiet {
 			fmt.Fprintf(&b, "%s %s\n", t.prefix(e.Host), e.Message)

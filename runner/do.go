@@ -195,7 +195,11 @@ func verify(ctx context.Context, v *op.View, o op.Operation, change op.Change) (
 	case change.After == nil:
 		return actual, nil
 	}
-	if bad := op.Incompatible(change.After, actual.Attrs); len(bad) > 0 {
+	bad := op.Incompatible(change.After, actual.Attrs)
+	if own, ok := o.(op.Verifier); ok {
+		bad = own.Verify(change, actual)
+	}
+	if len(bad) > 0 {
 		return actual, &MismatchError{Attrs: bad, Predicted: change.After, Actual: actual.Attrs}
 	}
 	return actual, nil

@@ -59,6 +59,11 @@ func (t *Task) Log(host, message string) {
 	t.Run.Emit(event.Event{Type: event.Log, Host: host, Message: message, Position: t.Position()})
 }
 
+// Progress tells a line of a running command, for those who want to see everything.
+func (t *Task) Progress(host, line string) {
+	t.Run.Emit(event.Event{Type: event.Progress, Host: host, Message: line})
+}
+
 // Warn tells something that does not stop the run but that people should mend.
 func (t *Task) Warn(host, message string) {
 	t.Run.Emit(event.Event{Type: event.Warning, Host: host, Message: message, Position: t.Position()})

@@ -43,6 +43,13 @@ type Flag struct {
 	Unknown    *op.Unknown
 }
 
+// FlagOf reads a value that a program has at hand, such as a result's changed.
+func FlagOf(v starlark.Value) (Flag, error) {
+	var f Flag
+	err := setFlag(reflect.ValueOf(&f).Elem(), v)
+	return f, err
+}
+
 // Mode is a parameter for permissions: "0644", or 0o644.
 type Mode struct {
 	Set  bool

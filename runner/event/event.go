@@ -18,7 +18,8 @@ const (
 	RunStart  Type = "run_start"
 	Begin     Type = "begin"     // an operation or a wait has begun that may take long
 	Operation Type = "operation" // an operation has ended
-	Log       Type = "log"       // a line from a task, a command or print()
+	Log       Type = "log"       // a line from print(), or from a task
+	Progress  Type = "progress"  // a line of a running command
 	Warning   Type = "warning"
 	Task      Type = "task" // a host's task has ended
 	RunEnd    Type = "run_end"

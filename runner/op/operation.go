@@ -27,6 +27,14 @@ type Once interface {
 	Arguments() Attrs
 }
 
+// Verifier is implemented by operations that say themselves whether what is there after an apply is
+// what was predicted; others have each predicted attribute compared.
+type Verifier interface {
+	Operation
+	// Verify names the attributes that are not as they should be.
+	Verify(change Change, actual State) []string
+}
+
 // Outcome is what became of an operation.
 type Outcome struct {
 	Address Address

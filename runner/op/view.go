@@ -209,3 +209,19 @@ func Remember[T any](ctx context.Context, v *View, key Key, read func(context.Co
 	value, _ := m.value.(T)
 	return value, m.err
 }
+
+// Appear records that a thing is there from now on, unless the view knows more of it.
+func (v *View) Appear(key Key, attrs Attrs) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.planning {
+		v.forget(mark{key: key})
+		return
+	}
+	if c, ok := v.cells[key]; !ok || c.attrs == nil {
+		v.cells[key] = cell{attrs: attrs}
+	}
+}
+
+// Reach gives the latest step that may have brought the thing, if there is one.
+func (v *View) Reach(key Key) *Cause { return v.reach(key, true) }

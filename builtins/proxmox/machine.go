@@ -1,0 +1,256 @@
+package proxmox
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"phoenix-run/config"
+	"phoenix-run/pve"
+	"phoenix-run/runner"
+	"phoenix-run/runner/op"
+)
+
+// machineOp makes a machine as configured: cloned or created where it is not there, changed where it differs.
+type machineOp struct {
+	s        *Session
+	task     *runner.Task
+	vm       config.VM
+	moveDisk bool
+}
+
+func (o *machineOp) Address() op.Address {
+	return op.Address{Host: o.vm.Name, Kind: "vm", ID: fmt.Sprint(o.vm.ID)}
+}
+
+func (o *machineOp) Read(ctx context.Context, v *op.View) (op.State, error) {
+	return v.Read(ctx, cell(o.vm.ID), func(ctx context.Context) (op.Attrs, error) {
+		found, ok, err := o.s.find(ctx, o.task, o.vm.ID)
+		if err != nil || !ok {
+			return nil, err
+		}
+		if found.Status == "unknown" {
+			return nil, fmt.Errorf("node %s, which VM %d is on, is offline: bring it back, or leave the VM out with --limit '!%s'", found.Node, o.vm.ID, o.vm.Name)
+		}
+		c, err := o.config(ctx, found.Node)
+		if err != nil {
+			return nil, err
+		}
+		return actual(c), nil
+	})
+}
+
+// config reads the machine's configuration, once a machine that is being cloned is there in full.
+func (o *machineOp) config(ctx context.Context, node string) (pve.Config, error) {
+	client, err := o.s.pve(ctx, o.task)
+	if err != nil {
+		return nil, err
+	}
+	return client.Settled(ctx, node, o.vm.ID)
+}
+
+func (o *machineOp) Diff(current op.State) (op.Change, error) {
+	want, err := o.s.desired(o.vm)
+	if err != nil {
+		return op.Change{}, err
+	}
+	if current.Exists() {
+		if name := current.Attrs["name"]; name != o.vm.Name && o.taken(current.Attrs) {
+			return op.Change{}, fmt.Errorf("vm_id %d belongs to %q, which is a template or not made from this configuration: give %s another vm_id", o.vm.ID, name, o.vm.Name)
+		}
+		if err := o.checkDisk(current.Attrs, want); err != nil {
+			return op.Change{}, err
+		}
+	}
+	change := op.Compare(current, want)
+	if change.Action == op.Create {
+		change.Note = "clone of " + o.vm.TemplateName
+	}
+	return change, nil
+}
+
+// taken reports whether a machine of another name under this id is someone else's: a renamed one keeps
+// its user and keys.
+func (o *machineOp) taken(have op.Attrs) bool {
+	return have["ssh_user"] != o.s.sshUser(o.vm)
+}
+
+// checkDisk refuses what can't be done, and leaves alone what must be asked for.
+func (o *machineOp) checkDisk(have, want op.Attrs) error {
+	size := toFloat(have["boot_disk_size_gb"])
+	if wanted := toFloat(want["boot_disk_size_gb"]); size > wanted {
+		return fmt.Errorf("the boot disk has %v GiB and boot_disk_size_gb is %v: a disk can't be made smaller; set boot_disk_size_gb to %v or more", size, wanted, size)
+	}
+	if have["boot_disk_storage"] != want["boot_disk_storage"] && !o.moveDisk {
+		o.task.Warn(o.vm.Name, fmt.Sprintf("the boot disk is on %v, boot_disk_storage is %v: it is moved only when that is asked for (proxmox.vm(spec, move_disk = True))",
+			have["boot_disk_storage"], want["boot_disk_storage"]))
+		want["boot_disk_storage"] = have["boot_disk_storage"]
+	}
+	return nil
+}
+
+func toFloat(v any) float64 {
+	switch v := v.(type) {
+	case int64:
+		return float64(v)
+	case float64:
+		return v
+	}
+	return 0
+}
+
+func (o *machineOp) Predict(v *op.View, change op.Change) {
+	v.Put(cell(o.vm.ID), change)
+	if change.Action == op.Create {
+		cause := op.Cause{Address: o.Address(), Why: "is a new machine"}
+		v.Missing(o.vm.Name, cause)
+		v.Put(powerCell(o.vm.ID), op.Change{Action: op.Create, After: op.Attrs{"power": "stopped"}})
+	}
+}
+
+func (o *machineOp) Apply(ctx context.Context, change op.Change) error {
+	client, err := o.s.pve(ctx, o.task)
+	if err != nil {
+		return err
+	}
+	var node string
+	names := change.Changed()
+	if change.Action == op.Create {
+		if node, err = o.create(ctx, client); err != nil {
+			return err
+		}
+	} else {
+		found, ok, err := o.s.find(ctx, o.task, o.vm.ID)
+		if err != nil {
+			return err
+		}
+		if !ok {
+			return fmt.Errorf("VM %d has gone since it was read", o.vm.ID)
+		}
+		node = found.Node
+	}
+	return o.configure(ctx, client, node, names, change.After)
+}
+
+// configure brings the named attributes of a machine that is there to what they should be.
+func (o *machineOp) configure(ctx context.Context, client *pve.Client, node string, names []string, want op.Attrs) error {
+	c, err := client.Settled(ctx, node, o.vm.ID)
+	if err != nil {
+		return err
+	}
+	have := actual(c)
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return op.Equal(have[name], want[name]) })
+	set, remove := parameters(names, want, c)
+	if c.CloudInitDrive() == "" {
+		set["ide2"] = fmt.Sprint(want["boot_disk_storage"]) + ":cloudinit"
+	}
+	if len(set)+len(remove) > 0 {
+		if err := client.Configure(ctx, node, o.vm.ID, set, remove, c["digest"]); err != nil {
+			return err
+		}
+	}
+	disk, progress := c.BootDisk(), o.s.progress(o.task, o.vm.Name)
+	if slices.Contains(names, "boot_disk_storage") {
+		if err := client.MoveDisk(ctx, node, o.vm.ID, disk, fmt.Sprint(want["boot_disk_storage"]), progress); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(names, "boot_disk_size_gb") {
+		bytes := int64(toFloat(want["boot_disk_size_gb"])) * gib
+		return client.Resize(ctx, node, o.vm.ID, disk, bytes, progress)
+	}
+	return nil
+}
+
+// create clones the template, or makes the machine from its cloud image where there is no template.
+func (o *machineOp) create(ctx context.Context, client *pve.Client) (node string, err error) {
+	if node, err = o.s.node(ctx, o.task, o.vm); err != nil {
+		return "", err
+	}
+	vms, err := o.s.machines(ctx, o.task)
+	if err != nil {
+		return "", err
+	}
+	i := slices.IndexFunc(vms, func(vm pve.VM) bool { return vm.Template && vm.Name == o.vm.TemplateName })
+	if i < 0 {
+		if o.vm.CloudImage == nil {
+			return "", fmt.Errorf("no template %q on any node: build it, name another as template_name, or give the VM a cloud_image (templates: %s)", o.vm.TemplateName, templates(vms))
+		}
+		return node, o.createFromImage(ctx, client, node)
+	}
+	template := vms[i]
+	c, err := client.Config(ctx, template.Node, template.ID)
+	if err != nil {
+		return "", err
+	}
+	clone := pve.Clone{SourceNode: template.Node, Source: template.ID, ID: o.vm.ID, Name: o.vm.Name, Target: node}
+	if storage := pve.ParseDisk(c[c.BootDisk()]).Storage; storage != o.vm.BootDiskStorage || template.Node != node {
+		clone.Full, clone.Storage = true, o.vm.BootDiskStorage // a linked clone stays where its template is
+	}
+	o.task.Begin(o.vm.Name, o.Address().String(), fmt.Sprintf("cloning %s", template.Name))
+	return node, client.Clone(ctx, clone, o.s.progress(o.task, o.vm.Name))
+}
+
+func templates(vms []pve.VM) string {
+	var names []string
+	for _, vm := range vms {
+		if vm.Template {
+			names = append(names, vm.Name)
+		}
+	}
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+// createFromImage lets the node download the cloud image and imports it as the boot disk.
+func (o *machineOp) createFromImage(ctx context.Context, client *pve.Client, node string) error {
+	image := o.vm.CloudImage
+	storage, err := importStorage(ctx, client, node)
+	if err != nil {
+		return err
+	}
+	file := path.Base(image.URL)
+	if ext := path.Ext(file); ext == ".img" {
+		file = strings.TrimSuffix(file, ext) + ".qcow2" // what cloud images are, and what Proxmox imports by name
+	}
+	progress := o.s.progress(o.task, o.vm.Name)
+	there, err := client.StorageHas(ctx, node, storage, "import", file)
+	if err != nil {
+		return err
+	}
+	if !there {
+		o.task.Begin(o.vm.Name, o.Address().String(), "downloading "+image.URL)
+		if err := client.Download(ctx, node, storage, "import", file, image.URL, image.Checksum, progress); err != nil {
+			return err
+		}
+	}
+	return client.Create(ctx, node, o.vm.ID, map[string]string{
+		"name":    o.vm.Name,
+		"ostype":  o.vm.OSType,
+		"scsihw":  "virtio-scsi-single",
+		"scsi0":   fmt.Sprintf("%s:0,import-from=%s:import/%s", o.vm.BootDiskStorage, storage, file),
+		"ide2":    o.vm.BootDiskStorage + ":cloudinit",
+		"boot":    "order=scsi0",
+		"serial0": "socket",
+		"vga":     "serial0",
+		"agent":   "enabled=1",
+		"net0":    fmt.Sprintf("%s,bridge=%s", o.vm.NetworkModel, o.vm.NetworkBridge),
+	}, progress)
+}
+
+func importStorage(ctx context.Context, client *pve.Client, node string) (string, error) {
+	storages, err := client.Storages(ctx, node)
+	if err != nil {
+		return "", err
+	}
+	for _, s := range storages {
+		if s.Active && slices.Contains(s.Content, "import") {
+			return s.Name, nil
+		}
+	}
+	return "", fmt.Errorf("no storage of node %s takes images to import: allow the content type import on one (Datacenter → Storage; Proxmox 8.4 or newer)", node)
+}
