@@ -65,7 +65,7 @@ func (v Variable) Plain() (text string, ok bool) {
 type File struct {
 	Source      string `json:"source" required:"true" format:"path" doc:"The file; a relative path starts at the configuration folder."`
 	Destination string `json:"destination_in_container" required:"true" format:"absolute-path" doc:"Where the container finds it."`
-	Service     string `json:"service" format:"not-empty" doc:"The service that gets it. Without it, every service of the stack."`
+	Service     string `json:"service" format:"not-empty" doc:"The service that gets it. It may be left out where the compose file has only one."`
 	Mode        string `json:"mode" format:"file-mode" doc:"The file's mode in octal, such as 0640."`
 }
 

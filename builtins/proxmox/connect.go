@@ -61,7 +61,7 @@ func (s *Session) dial(ctx context.Context, task *runner.Task, vm config.VM) (re
 		o.KnownHostsFile = s.options.Config.Path(settings.KnownHostsFile)
 	}
 	if o.User != "root" {
-		o.Become = ssh.Sudo
+		o.Become = ssh.BecomeSudo
 	}
 	return ssh.Dial(ctx, o)
 }

@@ -32,7 +32,8 @@ type memory struct {
 
 type cell struct {
 	attrs Attrs // nil: predicted to be absent
-	fresh bool  // it did not exist before, so nothing can be within it that was not predicted
+	made  bool  // an earlier step makes it
+	fresh bool  // and it is certain that it did not exist before, so that nothing else can be within it
 	maybe *Cause
 }
 
@@ -144,7 +145,8 @@ func (v *View) Put(key Key, change Change) {
 		}
 	}
 	was := v.cells[key]
-	v.cells[key] = cell{attrs: change.After, fresh: change.Action == Create && change.Cause == nil || was.fresh}
+	created := change.Action == Create
+	v.cells[key] = cell{attrs: change.After, made: created || was.made, fresh: created && change.Cause == nil || was.fresh}
 }
 
 // Mark records that a step may change more than it can list: everything of the key's space on its
@@ -225,3 +227,11 @@ func (v *View) Appear(key Key, attrs Attrs) {
 
 // Reach gives the latest step that may have brought the thing, if there is one.
 func (v *View) Reach(key Key) *Cause { return v.reach(key, true) }
+
+// Fresh reports whether an earlier step of the plan makes the thing anew.
+func (v *View) Fresh(key Key) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	c, ok := v.cells[key]
+	return ok && c.attrs != nil && c.made
+}
