@@ -51,3 +51,15 @@ func askAgain(yes bool) func(op.Address) (bool, error) {
 		return strings.HasPrefix(strings.ToLower(answer), "y"), nil
 	}
 }
+
+// confirmName asks for a name to be typed, before something is lost for good.
+func confirmName(question, want string) error {
+	answer, err := ask(question, "give --confirm "+want)
+	if err != nil {
+		return err
+	}
+	if answer != want {
+		return errDeclined
+	}
+	return nil
+}

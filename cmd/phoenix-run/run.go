@@ -28,7 +28,6 @@ type job struct {
 	resume    string // id of the run that is resumed
 	quiet     bool   // show nothing but failures, whatever --output says
 	finished  *runner.Run
-	questions builtins.Questions
 }
 
 // runPlaybook is the action of "phoenix-run [run] PLAYBOOK".
@@ -90,8 +89,8 @@ func (j *job) execute(c *cli.Context) error {
 		options.Recorder = j.recorder
 		sinks = append(sinks, j.recorder)
 	}
-	session := builtins.New(builtins.Options{Config: j.env.config, State: j.env.state, Limit: c.String("limit"),
-		Planning: j.mode == runner.Plan, Verbose: c.Bool("verbose"), Yes: c.Bool("yes")})
+	session := builtins.New(builtins.Options{Config: j.env.config, Limit: c.String("limit"),
+		Planning: j.mode == runner.Plan, Verbose: c.Bool("verbose"), Confirm: confirmName})
 	options.Builtins = session.Predeclared()
 	late := &lateJournal{}
 	if j.mode == runner.Apply {
