@@ -33,6 +33,7 @@ check:
 # The reference in docs/ is made from the declarations; a test says when it is stale.
 docs: build
 	bin/phoenix-run doc > docs/reference.md
+	bin/phoenix-run doc configuration > docs/configuration.md
 
 clean:
 	rm -rf bin .phoenix

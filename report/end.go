@@ -16,8 +16,8 @@ func (t *text) end(b *bytes.Buffer, e event.Event) {
 	if t.planning {
 		t.plan(b, e)
 	}
-	if e.Error != nil {
-		t.failure(b, e.Error)
+	if e.Error != nil && !t.told {
+		t.failure(b, "", e.Error)
 	}
 	if t.quiet {
 		return
@@ -79,8 +79,8 @@ func (t *text) sureness(c *event.Change) string {
 }
 
 // failure shows an error with its way through the playbook.
-func (t *text) failure(b *bytes.Buffer, e *event.Error) {
-	fmt.Fprintf(b, "\n%s %s\n", t.style.bad("error:"), e.Message)
+func (t *text) failure(b *bytes.Buffer, who string, e *event.Error) {
+	fmt.Fprintf(b, "\n%s %s%s\n", t.style.bad("error:"), who, e.Message)
 	for _, frame := range e.Backtrace {
 		fmt.Fprintf(b, "  %s\n", frame)
 	}

@@ -20,7 +20,7 @@ type text struct {
 	planning bool
 	order    []string // hosts, as they appear
 	hosts    map[string]*hostTally
-	failures []event.Event
+	told     bool // a task's failure was shown in full
 }
 
 // hostTally is what the recap says of a host.
@@ -90,7 +90,6 @@ func (t *text) operation(b *bytes.Buffer, e event.Event) {
 	h.seconds += e.Duration
 	switch {
 	case e.Status == event.Failed:
-		t.failures = append(t.failures, e)
 		fmt.Fprintf(b, "%s %s %s%s\n", t.prefix(e.Host), t.style.bad("failed "), name(e), t.took(e))
 		indent(b, e.Error.Message, "    ")
 	case t.planning && e.Status == event.Changed:
@@ -129,6 +128,9 @@ func (t *text) task(b *bytes.Buffer, e event.Event) {
 	case event.Deferred:
 		h.counts[event.Deferred]++
 		h.deferred = &e
+	case event.Failed:
+		t.told = true
+		t.failure(b, e.Host+": ", e.Error)
 	}
 }
 

@@ -188,9 +188,13 @@ func loadAll(run *runner.Run, src load.Source) error {
 
 func docCommand() *cli.Command {
 	return &cli.Command{
-		Name: "doc", Usage: "the reference of all builtins, as Markdown",
-		Action: func(*cli.Context) error {
-			_, err := os.Stdout.WriteString(builtins.Reference())
+		Name: "doc", Usage: "the reference of all builtins, or of the configuration, as Markdown", ArgsUsage: "[configuration]",
+		Action: func(c *cli.Context) error {
+			text := builtins.Reference()
+			if c.Args().First() == "configuration" {
+				text = config.Reference()
+			}
+			_, err := os.Stdout.WriteString(text)
 			return err
 		},
 	}

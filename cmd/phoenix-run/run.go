@@ -19,15 +19,15 @@ import (
 
 // job is one execution of a playbook.
 type job struct {
-	env       *environment
-	mode      runner.Mode
-	module    load.Module
-	words     []string
-	guard     runner.Guard
-	recorder  *plan.Recorder
-	resume    string // id of the run that is resumed
-	quiet     bool   // show nothing but failures, whatever --output says
-	finished  *runner.Run
+	env      *environment
+	mode     runner.Mode
+	module   load.Module
+	words    []string
+	guard    runner.Guard
+	recorder *plan.Recorder
+	resume   string // id of the run that is resumed
+	quiet    bool   // show nothing but failures, whatever --output says
+	finished *runner.Run
 }
 
 // runPlaybook is the action of "phoenix-run [run] PLAYBOOK".

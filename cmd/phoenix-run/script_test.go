@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"phoenix-run/examples"
+	"phoenix-run/lab/record"
+	"phoenix-run/runner/event"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"phoenix-run": func() { os.Exit(execute(context.Background(), os.Args)) },
+	})
+}
+
+var update = flag.Bool("update", false, "write the expected outputs of the scripts anew")
+
+// TestScripts plays whole sessions on the built program, against the lab.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:           "testdata/script",
+		UpdateScripts: *update,
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"example":  copyExample,
+			"requests": countRequests,
+			"changes":  listChanges,
+			"leaks":    findText,
+			"replace":  replaceText,
+		},
+	})
+}
+
+// copyExample NAME copies a shipped example into the script's folder.
+func copyExample(ts *testscript.TestScript, _ bool, args []string) {
+	sub, err := fs.Sub(examples.FS, args[0])
+	ts.Check(err)
+	ts.Check(os.CopyFS(ts.MkAbs("."), sub))
+}
+
+// countRequests LABDIR [SERVICE] N: exactly N requests of the log changed something.
+func countRequests(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[len(args)-1])
+	ts.Check(err)
+	service := ""
+	if len(args) == 3 {
+		service = args[1]
+	}
+	f, err := os.Open(filepath.Join(ts.MkAbs(args[0]), "requests.jsonl"))
+	ts.Check(err)
+	defer f.Close()
+	var changing []string
+	scanner := bufio.NewScanner(f)
+	scanner.Buffer(nil, 64<<20)
+	for scanner.Scan() {
+		var e record.Entry
+		ts.Check(json.Unmarshal(scanner.Bytes(), &e))
+		if e.Changed && (service == "" || e.Service == service) {
+			changing = append(changing, fmt.Sprintf("%s %s %s %s", e.Service, e.Host, e.Method, e.Path))
+		}
+	}
+	ts.Check(scanner.Err())
+	if len(changing) != want {
+		ts.Fatalf("%d requests changed something, want %d:\n%s", len(changing), want, strings.Join(changing, "\n"))
+	}
+}
+
+// listChanges EVENTS OUT: writes the changes that a run's JSON events hold, one "action address" a line, sorted.
+func listChanges(ts *testscript.TestScript, _ bool, args []string) {
+	var lines []string
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		var e event.Event
+		ts.Check(json.Unmarshal([]byte(line), &e))
+		if e.Type == event.Operation && e.Status == event.Changed {
+			lines = append(lines, fmt.Sprintf("%s %s", e.Change.Action, e.Address))
+		}
+	}
+	slices.Sort(lines)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.Join(lines, "\n")+"\n"), 0o644))
+}
+
+// findText TEXT PATH…: the text stands in one of the files or folders; with ! in none.
+func findText(ts *testscript.TestScript, neg bool, args []string) {
+	var found []string
+	for _, root := range args[1:] {
+		ts.Check(filepath.WalkDir(ts.MkAbs(root), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			text, err := os.ReadFile(path)
+			if err == nil && strings.Contains(string(text), args[0]) {
+				found = append(found, path)
+			}
+			return err
+		}))
+	}
+	if neg && len(found) > 0 {
+		ts.Fatalf("%q stands in %s", args[0], strings.Join(found, ", "))
+	}
+	if !neg && len(found) == 0 {
+		ts.Fatalf("%q stands nowhere", args[0])
+	}
+}
+
+// replaceText OLD NEW FILE: replaces the first OLD of a file.
+func replaceText(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[2])
+	if !strings.Contains(text, args[0]) {
+		ts.Fatalf("%q does not stand in %s", args[0], args[2])
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(strings.Replace(text, args[0], args[1], 1)), 0o600))
+}
