@@ -118,3 +118,9 @@ type Address struct {
 	Type   string // "ipv4" or "ipv6"
 	Prefix int
 }
+
+// Pauser is a Machine that can be halted where it is and carried on, as QEMU's stop and cont do.
+type Pauser interface {
+	Pause(ctx context.Context) error
+	Resume(ctx context.Context) error
+}
