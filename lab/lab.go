@@ -59,6 +59,7 @@ type Lab struct {
 	lock    *flock.Flock
 	log     *record.Log
 	network *network
+	fleet   *docker.Fleet
 	proxmox atomic.Pointer[proxmox.Server] // guests ask for addresses while it starts
 	info    Info
 
@@ -107,8 +108,9 @@ func (l *Lab) startProxmox(ctx context.Context, o Options) error {
 		programs[name] = p
 	}
 	o.Docker.Programs = programs
+	l.fleet = docker.NewFleet(o.Docker)
 	backend, err := guest.NewBackend(guest.Options{
-		Dir: filepath.Join(l.dir, "guests"), Lease: l.lease, Log: l.log, SSHPort: sshPort, Packages: docker.Packages(o.Docker),
+		Dir: filepath.Join(l.dir, "guests"), Lease: l.lease, Log: l.log, SSHPort: sshPort, Packages: l.fleet.Packages(),
 		BootTime: o.BootTime, CloudInitTime: o.CloudInitTime, InstallTime: o.InstallTime, CloudInitFail: o.CloudInitFail,
 	})
 	if err != nil {

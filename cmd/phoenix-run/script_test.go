@@ -18,6 +18,7 @@ import (
 
 	"phoenix-run/examples"
 	"phoenix-run/lab/record"
+	"phoenix-run/pve/pveschema"
 	"phoenix-run/runner/event"
 )
 
@@ -39,6 +40,7 @@ func TestScripts(t *testing.T) {
 			"requests": countRequests,
 			"changes":  listChanges,
 			"leaks":    findText,
+			"schema":   checkSchema(t),
 			"replace":  replaceText,
 		},
 	})
@@ -122,4 +124,28 @@ func replaceText(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("%q does not stand in %s", args[0], args[2])
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(strings.Replace(text, args[0], args[1], 1)), 0o600))
+}
+
+// checkSchema LABDIR: every request to Proxmox in the log is one that Proxmox's own descriptions allow.
+func checkSchema(t *testing.T) func(ts *testscript.TestScript, _ bool, args []string) {
+	return func(ts *testscript.TestScript, _ bool, args []string) {
+		for _, release := range pveschema.Releases {
+			schema := pveschema.Open(t, release)
+			checked := 0
+			for line := range strings.Lines(ts.ReadFile(args[0] + "/requests.jsonl")) {
+				var e record.Entry
+				ts.Check(json.Unmarshal([]byte(line), &e))
+				if e.Service != record.Proxmox {
+					continue
+				}
+				if err := schema.Check(e.Method, strings.TrimPrefix(e.Path, "/api2/json"), e.Params); err != nil {
+					ts.Fatalf("%s: %v", release, err)
+				}
+				checked++
+			}
+			if checked == 0 {
+				ts.Fatalf("no request to Proxmox in %s", args[0])
+			}
+		}
+	}
 }

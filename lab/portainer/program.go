@@ -2,6 +2,7 @@ package portainer
 
 import (
 	"context"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -44,6 +45,11 @@ func (p serverProgram) Start(ctx context.Context, rt *docker.Runtime) (io.Closer
 	}
 	key, err := s.db.key(s.db.TLSKey)
 	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	// A server keeps the certificate that it made for itself beside its data.
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.db.TLSCert})
+	if err := rt.WriteFile("/data/certs/cert.pem", text, 0o644); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	secure, err := rt.ListenPort(ctx, 9443)
