@@ -67,6 +67,7 @@ func (s *Session) Predeclared() starlark.StringDict {
 func (s *Session) modules() []builtin.Module {
 	return []builtin.Module{
 		core.Functions, core.Features,
+		{Funcs: []*builtin.Builtin{host.Local(s.options.Planning)}, Doc: "This machine itself."},
 		configmod.Module(s.options.Config, s.options.Limit),
 		secretmod.Module(s.options.Config.Dir),
 		s.proxmox.Module(), s.portainer.Module(),

@@ -93,7 +93,7 @@ func (a *Agent) finish(ctx context.Context, pid int) (Result, error) {
 			OutTruncated number `json:"out-truncated"`
 			ErrTruncated number `json:"err-truncated"`
 		}
-		err := a.client.get(ctx, a.path("exec-status"), query, &s)
+		err := a.client.getOnce(ctx, a.path("exec-status"), query, &s)
 		switch {
 		case has(err, "Invalid parameter 'pid'"):
 			return Result{}, fmt.Errorf("guest agent of VM %d: %w", a.id, ErrResultLost)

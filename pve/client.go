@@ -86,7 +86,22 @@ func (c *Client) Close() error {
 // Requests tells how many requests were sent.
 func (c *Client) Requests() int64 { return c.transport.sent.Load() }
 
+// get reads, and asks again a few times where a node or the way to it falters: that harms nothing.
 func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
+	const tries = 5
+	for n, pause := 1, 100*time.Millisecond; ; n, pause = n+1, pause*3 {
+		err := c.getOnce(ctx, path, query, into)
+		if err == nil || n == tries || !isTransient(err) || ctx.Err() != nil {
+			return err
+		}
+		if sleepErr := sleep(ctx, jitter(pause)); sleepErr != nil {
+			return err
+		}
+	}
+}
+
+// getOnce reads what may be read only once, or by those who ask again themselves.
+func (c *Client) getOnce(ctx context.Context, path string, query url.Values, into any) error {
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}

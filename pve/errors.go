@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 )
@@ -42,6 +43,9 @@ func (e *Error) Is(target error) bool {
 // ErrMaybeDone marks a request of which nobody knows whether it was carried out: the connection ended
 // before an answer came. Such a request is never sent again before someone has looked.
 var ErrMaybeDone = errors.New("the request may have been carried out")
+
+// errNoAnswer marks a read that was cut off: it may be asked again.
+var errNoAnswer = errors.New("no answer came")
 
 // ErrPlanWrite is returned where a client opened for planning is asked to change something.
 var ErrPlanWrite = errors.New("a plan may not change anything in Proxmox")
@@ -98,5 +102,7 @@ func isTransient(err error) bool {
 	if IsLocked(err) || has(err, "got no worker upid", "got timeout") {
 		return true
 	}
-	return errors.As(err, &e) && (e.Status == 595 || e.Status == 502 || e.Status == 503 || e.Status == 429)
+	return errors.Is(err, errNoAnswer) ||
+		errors.As(err, &e) && (e.Status == 595 || e.Status == 502 || e.Status == 503 || e.Status == 429 ||
+			e.Method == http.MethodGet && (e.Status == 596 || e.Status == 599))
 }

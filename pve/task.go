@@ -44,7 +44,7 @@ func (c *Client) wait(ctx context.Context, what, upid string, progress Progress)
 			Status string `json:"status"`
 			Exit   string `json:"exitstatus"`
 		}
-		err := c.get(ctx, path+"/status", nil, &status)
+		err := c.getOnce(ctx, path+"/status", nil, &status)
 		var e *Error
 		switch {
 		case errors.As(err, &e) && e.Status == 400 && pause < time.Second:

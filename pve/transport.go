@@ -207,7 +207,7 @@ func sendError(req *http.Request, path string, err error) error {
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return fmt.Errorf("Proxmox can't be reached at %s: %w", req.URL.Host, err)
 	case req.Method == http.MethodGet:
-		return fmt.Errorf("Proxmox did not answer (%s %s): %w", req.Method, path, err)
+		return fmt.Errorf("Proxmox did not answer (%s %s): %w: %w", req.Method, path, errNoAnswer, err)
 	}
 	return &maybeDoneError{req.Method, path, err}
 }

@@ -23,9 +23,11 @@ func (t *text) details(b *bytes.Buffer, c *event.Change, by string) {
 	switch c.Action {
 	case op.Create:
 		for _, name := range sortedNames(c.After) {
-			t.attribute(b, by, name, nil, c.After[name], true)
+			if name != "type" { // the operation's kind says it
+				t.attribute(b, by, name, nil, c.After[name], true)
+			}
 		}
-	case op.Delete:
+	case op.Delete, op.Run: // the headline says it all
 	default:
 		for _, name := range changedNames(c) {
 			t.attribute(b, by, name, c.Before[name], c.After[name], false)

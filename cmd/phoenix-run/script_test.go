@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"phoenix-run/examples"
+	"phoenix-run/lab"
 	"phoenix-run/lab/record"
 	"phoenix-run/pve/pveschema"
 	"phoenix-run/runner/event"
@@ -40,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"requests": countRequests,
 			"changes":  listChanges,
 			"leaks":    findText,
+			"token":    writeToken,
 			"schema":   checkSchema(t),
 			"replace":  replaceText,
 		},
@@ -94,16 +96,32 @@ func listChanges(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(strings.Join(lines, "\n")+"\n"), 0o644))
 }
 
-// findText TEXT PATH…: the text stands in one of the files or folders; with ! in none.
+// writeToken LABDIR FILE: writes the secret part of the lab's API token.
+func writeToken(ts *testscript.TestScript, _ bool, args []string) {
+	var info lab.Info
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0]+"/lab.json")), &info))
+	_, token, ok := strings.Cut(info.Token, "=")
+	if !ok {
+		ts.Fatalf("the lab's token has no secret")
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(token), 0o600))
+}
+
+// findText TEXT PATH…: the text, or with @FILE that file's, stands in one of the files or folders; with
+// ! in none.
 func findText(ts *testscript.TestScript, neg bool, args []string) {
 	var found []string
+	own := ""
+	if name, ok := strings.CutPrefix(args[0], "@"); ok {
+		args[0], own = strings.TrimSpace(ts.ReadFile(name)), ts.MkAbs(name)
+	}
 	for _, root := range args[1:] {
 		ts.Check(filepath.WalkDir(ts.MkAbs(root), func(path string, d fs.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {
 				return err
 			}
 			text, err := os.ReadFile(path)
-			if err == nil && strings.Contains(string(text), args[0]) {
+			if err == nil && path != own && strings.Contains(string(text), args[0]) {
 				found = append(found, path)
 			}
 			return err
