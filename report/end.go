@@ -13,7 +13,7 @@ import (
 
 // end closes the report: the plan if there was one, the failure in full, and the recap.
 func (t *text) end(b *bytes.Buffer, e event.Event) {
-	if t.planning {
+	if t.planning && !t.quiet {
 		t.plan(b, e)
 	}
 	if e.Error != nil && !t.told {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -15,6 +16,7 @@ import (
 	"phoenix-run/report"
 	"phoenix-run/runner"
 	"phoenix-run/runner/load"
+	"phoenix-run/runner/op"
 	"phoenix-run/runner/plan"
 )
 
@@ -53,14 +55,15 @@ func makePlan(c *cli.Context, env *environment, words []string) (*plan.Plan, *jo
 	if err != nil {
 		return nil, nil, err
 	}
-	j := &job{env: env, mode: runner.Plan, module: module, words: rest, recorder: plan.NewRecorder(plan.NewSalt())}
+	recorder := plan.NewRecorder(plan.NewSalt())
+	j := &job{env: env, mode: runner.Plan, module: module, words: rest, recorder: recorder}
 	if err := j.execute(c); err != nil {
 		return nil, nil, err
 	}
 	p := &plan.Plan{Format: plan.Format, Tool: version, Run: j.finished.ID, Made: time.Now().UTC(),
 		Playbook: module.Path, Embedded: module.Embedded, Words: rest, Options: planOptions(c),
 		Modules: j.finished.Loader().Digests(), Inputs: inputs(env.config)}
-	j.recorder.Fill(p)
+	recorder.Fill(p)
 	return p, j, nil
 }
 
@@ -127,18 +130,56 @@ func applyCommand() *cli.Command {
 					return err
 				}
 			}
-			return applyPlan(c, env, p, allow)
+			guard := plan.NewGuard(p, allow)
+			if isPlan { // it may be old: look before anything is touched
+				if err := stillHolds(c, env, p, guard); err != nil {
+					return err
+				}
+			}
+			return applyPlan(c, env, p, guard)
 		},
 	}
 }
 
-// applyPlan runs the plan's playbook, bound to the plan.
-func applyPlan(c *cli.Context, env *environment, p *plan.Plan, allowDeferred bool) error {
+// stillHolds refuses a plan that does not fit what is there now, before any effect: inputs that have
+// changed, and then, by planning once more, whatever would be done otherwise than reviewed.
+func stillHolds(c *cli.Context, env *environment, p *plan.Plan, guard *plan.Guard) error {
 	if err := unchangedInputs(p, env); err != nil {
 		return err
 	}
+	check := &checker{guard: guard}
+	j := &job{env: env, mode: runner.Plan, module: load.Module{Path: p.Playbook, Embedded: p.Embedded},
+		words: p.Words, recorder: check, quiet: true}
+	if err := j.execute(c); err != nil {
+		return err
+	}
+	if len(check.refused) > 0 {
+		return fmt.Errorf("nothing was changed, since what is there is not what was reviewed:\n%w", errors.Join(check.refused...))
+	}
+	return nil
+}
+
+// checker asks the guard about each change that would be made now.
+type checker struct {
+	guard *plan.Guard
+
+	mu      sync.Mutex
+	refused []error
+}
+
+// Planned is told of a change of the new plan.
+func (k *checker) Planned(addr op.Address, change op.Change) {
+	if err := k.guard.Allow(addr, change); err != nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.refused = append(k.refused, err)
+	}
+}
+
+// applyPlan runs the plan's playbook, bound to the plan.
+func applyPlan(c *cli.Context, env *environment, p *plan.Plan, guard *plan.Guard) error {
 	j := &job{env: env, mode: runner.Apply, module: load.Module{Path: p.Playbook, Embedded: p.Embedded},
-		words: p.Words, guard: plan.NewGuard(p, allowDeferred)}
+		words: p.Words, guard: guard}
 	return j.execute(c)
 }
 

@@ -87,7 +87,9 @@ func (j *job) execute(c *cli.Context) error {
 		Redactor: j.env.redactor, Guard: j.guard}
 	if j.recorder != nil {
 		options.Recorder = j.recorder
-		sinks = append(sinks, j.recorder)
+		if sink, ok := j.recorder.(event.Sink); ok {
+			sinks = append(sinks, sink)
+		}
 	}
 	session := builtins.New(builtins.Options{Config: j.env.config, Limit: c.String("limit"),
 		Planning: j.mode == runner.Plan, Verbose: c.Bool("verbose"), Confirm: confirmName})
