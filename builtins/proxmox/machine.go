@@ -83,12 +83,18 @@ func (o *machineOp) checkDisk(have, want op.Attrs) error {
 	if wanted := toFloat(want["boot_disk_size_gb"]); size > wanted {
 		return fmt.Errorf("the boot disk has %v GiB and boot_disk_size_gb is %v: a disk can't be made smaller; set boot_disk_size_gb to %v or more", size, wanted, size)
 	}
-	if have["boot_disk_storage"] != want["boot_disk_storage"] && !o.moveDisk {
-		o.task.Warn(o.vm.Name, fmt.Sprintf("the boot disk is on %v, boot_disk_storage is %v: it is moved only when that is asked for (proxmox.vm(spec, move_disk = True))",
-			have["boot_disk_storage"], want["boot_disk_storage"]))
+	if !o.moveDisk {
 		want["boot_disk_storage"] = have["boot_disk_storage"]
 	}
 	return nil
+}
+
+// warnOfStorage tells of a disk that is not where the configuration has it.
+func (o *machineOp) warnOfStorage(have op.Attrs) {
+	if storage := have["boot_disk_storage"]; storage != nil && storage != o.vm.BootDiskStorage {
+		o.task.Warn(o.vm.Name, fmt.Sprintf("the boot disk is on %v, boot_disk_storage is %s: it is moved only when that is asked for (proxmox.vm(spec, move_disk = True))",
+			storage, o.vm.BootDiskStorage))
+	}
 }
 
 func toFloat(v any) float64 {

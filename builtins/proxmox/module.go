@@ -44,10 +44,12 @@ func (s *Session) Module() builtin.Module {
 				if err != nil {
 					return nil, err
 				}
-				out, err := c.Task.Do(&machineOp{s: s, task: c.Task, vm: vm, moveDisk: a.MoveDisk})
+				o := &machineOp{s: s, task: c.Task, vm: vm, moveDisk: a.MoveDisk}
+				out, err := c.Task.Do(o)
 				if err != nil {
 					return nil, err
 				}
+				o.warnOfStorage(out.State.Attrs)
 				return newVM(s, vm, out)
 			}),
 			builtin.Func(builtin.Spec{
@@ -84,6 +86,11 @@ func (s *Session) Module() builtin.Module {
 				Summary: "What a machine is now, beside what is declared.",
 				Returns: "struct with id, name, state, node, address, agent, uptime and drift (a list of key, declared, actual)",
 			}, s.status),
+			builtin.Func(builtin.Spec{
+				Name: "doctor", Effect: builtin.Reads,
+				Summary: "Looks at everything that a run needs: connection, certificate, token, privileges, nodes, templates, storages, bridges, SSH key.",
+				Returns: "list of dicts with check, ok, detail and mend",
+			}, s.doctor),
 		},
 	}
 }
