@@ -24,9 +24,9 @@ type job struct {
 	module   load.Module
 	words    []string
 	guard    runner.Guard
-	recorder *plan.Recorder
-	resume   string // id of the run that is resumed
-	quiet    bool   // show nothing but failures, whatever --output says
+	recorder runner.Recorder // told of planned changes, and of events if it wants them
+	resume   string          // id of the run that is resumed
+	quiet    bool            // show nothing but failures, whatever --output says
 	finished *runner.Run
 }
 

@@ -13,7 +13,7 @@ import (
 const firstPID = 800
 
 func newRunning(g *Guest, address string) *running {
-	r := &running{g: g, address: address, table: proc.NewTable(firstPID), up: make(chan struct{})}
+	r := &running{g: g, address: address, table: proc.NewTable(firstPID), up: make(chan struct{}), aptLock: make(chan struct{}, 1)}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	r.units = newUnits(r)
 	r.init = newCloudInit(r)

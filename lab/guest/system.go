@@ -51,8 +51,13 @@ type running struct {
 	units   *units
 	up      chan struct{} // closed when the system's services have started
 	work    sync.WaitGroup
-	agent   *agent
 	init    *cloudInit
+
+	mu      sync.Mutex
+	ssh     *sshServer
+	params  map[string]string // the kernel's, by name
+	agent   *agent            // nil while it does not answer
+	aptLock chan struct{}
 }
 
 // Load finds the program behind a file.

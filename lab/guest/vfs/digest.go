@@ -21,7 +21,7 @@ func (f *FS) Digest() string {
 			return
 		}
 		sum := sha256.Sum256(n.data)
-		fmt.Fprintf(h, "%q %o %d %d %d %q %x\n", p, n.mode, n.uid, n.gid, n.rdev, n.target, sum) //nolint:errcheck // a hash takes all
+		fmt.Fprintf(h, "%q %o %d %d %d %q %d %x\n", p, n.mode, n.uid, n.gid, n.rdev, n.target, n.hole, sum) //nolint:errcheck // a hash takes all
 		for _, name := range slices.Sorted(maps.Keys(n.kids)) {
 			walk(join(p, name), n.kids[name])
 		}

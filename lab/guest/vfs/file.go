@@ -97,7 +97,7 @@ func (v *View) open(p string, flag int, perm uint32) (*File, error) {
 	if flag&os.O_TRUNC != 0 && writes(flag) && n.mode&TypeMask == Regular {
 		v.Trace.note(where.path, n)
 		v.FS.touch(n)
-		n.data, n.shared = nil, false
+		n.data, n.hole, n.shared = nil, 0, false
 	}
 	return f, nil
 }
@@ -175,14 +175,19 @@ func (f *File) readAt(b []byte, off int64) (int, error) {
 	if f.n.isDir() {
 		return 0, syscall.EISDIR
 	}
-	data := f.n.data
+	data, hole := f.n.data, f.n.hole
 	if f.n.gen != nil {
-		data = f.made
+		data, hole = f.made, 0
 	}
-	if off >= int64(len(data)) {
-		return 0, io.EOF
+	if off < int64(len(data)) {
+		return copy(b, data[off:]), nil
 	}
-	return copy(b, data[off:]), nil
+	if left := int64(len(data)) + hole - off; left > 0 {
+		b = b[:min(int64(len(b)), left)]
+		clear(b)
+		return len(b), nil
+	}
+	return 0, io.EOF
 }
 
 // Write writes at the shared position, or at the end with O_APPEND.
@@ -236,17 +241,37 @@ func (f *File) writeAt(b []byte, off int64) (int64, error) {
 	defer tree.mu.Unlock()
 	n := f.n
 	if off < 0 {
-		off = int64(len(n.data))
+		off = n.size()
 	}
 	f.view.Trace.note(f.path, n)
-	n.own()
 	end := off + int64(len(b))
-	if end > int64(len(n.data)) {
+	tree.touch(n)
+	if off >= int64(len(n.data)) && len(b) >= 512 && zeroes(b) {
+		n.hole = max(n.hole, end-int64(len(n.data)))
+		return end, nil
+	}
+	if end > maxData {
+		return 0, syscall.ENOSPC
+	}
+	n.own()
+	if grown := end - int64(len(n.data)); grown > 0 {
 		n.data = grow(n.data, int(end))
+		n.hole = max(0, n.hole-grown)
 	}
 	copy(n.data[off:], b)
-	tree.touch(n)
 	return end, nil
+}
+
+// maxData is how much of one file is held in memory; a lab has no room for more.
+const maxData = 1 << 30
+
+func zeroes(b []byte) bool {
+	for _, c := range b {
+		if c != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // grow extends data with zeroes, doubling its room so that many small writes stay cheap.
@@ -293,11 +318,11 @@ func (f *File) Truncate(size int64) error {
 	tree.mu.Lock()
 	defer tree.mu.Unlock()
 	f.view.Trace.note(f.path, f.n)
-	f.n.own()
-	if int(size) <= len(f.n.data) {
-		f.n.data = f.n.data[:size]
+	if have := int64(len(f.n.data)); size >= have {
+		f.n.hole = size - have
 	} else {
-		f.n.data = grow(f.n.data, int(size))
+		f.n.own()
+		f.n.data, f.n.hole = f.n.data[:size], 0
 	}
 	tree.touch(f.n)
 	return nil

@@ -39,6 +39,7 @@ type record struct {
 	Rdev   int               `json:"r,omitempty"`
 	Data   []byte            `json:"b,omitempty"`
 	Hash   string            `json:"h,omitempty"`
+	Hole   int64             `json:"z,omitempty"`
 	Target string            `json:"l,omitempty"`
 	Add    map[string]uint64 `json:"a,omitempty"`
 	Drop   []string          `json:"d,omitempty"`
@@ -155,7 +156,7 @@ func (f *FS) Flush() error {
 
 // record makes a node's record; names that were journaled are left out.
 func (n *node) record() record {
-	r := record{Ino: n.ino, Mode: n.mode, UID: n.uid, GID: n.gid, Mtime: n.mtime, Rdev: n.rdev, Target: escape(n.target)}
+	r := record{Ino: n.ino, Mode: n.mode, UID: n.uid, GID: n.gid, Mtime: n.mtime, Rdev: n.rdev, Hole: n.hole, Target: escape(n.target)}
 	if n.isDir() {
 		for name := range n.moved {
 			switch kid := n.kids[name]; {
@@ -213,7 +214,7 @@ func Load(journal, blobs string) (*FS, error) {
 	f.last = 0
 	nodes := map[uint64]*node{}
 	for ino, r := range records {
-		n := &node{ino: ino, mode: r.Mode, uid: r.UID, gid: r.GID, mtime: r.Mtime, rdev: r.Rdev, target: unescape(r.Target), data: r.Data}
+		n := &node{ino: ino, mode: r.Mode, uid: r.UID, gid: r.GID, mtime: r.Mtime, rdev: r.Rdev, target: unescape(r.Target), data: r.Data, hole: r.Hole}
 		if r.Hash != "" {
 			if n.data, err = os.ReadFile(filepath.Join(blobs, r.Hash)); err != nil {
 				return nil, fmt.Errorf("%s: inode %d: %w", journal, ino, err)
@@ -328,8 +329,6 @@ func (f *FS) Copy() *FS {
 				if c.isDir() {
 					c.parent = copies[n.ino]
 				}
-			} else {
-				continue
 			}
 		}
 	})

@@ -22,6 +22,7 @@ type memory struct {
 	mtime    int64
 	target   string
 	data     []byte
+	hole     int64
 }
 
 // quiet are folders whose content is nobody's state.
@@ -70,7 +71,7 @@ func remember(n *node) *memory {
 	m := &memory{ino: n.ino, mode: n.mode, uid: n.uid, gid: n.gid, mtime: n.mtime, target: n.target}
 	if !n.isDir() {
 		n.shared = true // whoever writes it next makes a copy
-		m.data = n.data
+		m.data, m.hole = n.data, n.hole
 	}
 	return m
 }
@@ -111,5 +112,5 @@ func (m *memory) same(n *node) bool {
 	if n.isDir() || n.isLink() {
 		return true
 	}
-	return m.mtime == n.mtime && bytes.Equal(m.data, n.data)
+	return m.mtime == n.mtime && m.hole == n.hole && bytes.Equal(m.data, n.data)
 }

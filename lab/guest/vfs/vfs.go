@@ -37,6 +37,7 @@ type FS struct {
 	store *store // nil: kept in memory only
 	now   func() time.Time
 	fifos map[uint64]*Pipe
+	locks map[uint64]map[any]bool // by inode: who holds a lock, and whether it is shared
 }
 
 // node is an inode. data is never written in place once shared is set.
@@ -49,6 +50,7 @@ type node struct {
 	rdev   int   // of a device: major<<8 | minor
 	nlink  int
 	data   []byte
+	hole   int64 // zeroes after data, which take no memory
 	shared bool
 	target string
 	kids   map[string]*node
@@ -65,7 +67,7 @@ type Generated struct {
 
 // New makes a tree with nothing but its root.
 func New() *FS {
-	fsys := &FS{dirty: map[uint64]*node{}, now: time.Now, fifos: map[uint64]*Pipe{}}
+	fsys := &FS{dirty: map[uint64]*node{}, now: time.Now, fifos: map[uint64]*Pipe{}, locks: map[uint64]map[any]bool{}}
 	fsys.root = fsys.make(Dir|0o755, 0, 0)
 	fsys.root.parent = fsys.root
 	fsys.root.nlink = 1
@@ -124,7 +126,7 @@ func (n *node) size() int64 {
 	case n.isLink():
 		return int64(len(n.target))
 	}
-	return int64(len(n.data))
+	return int64(len(n.data)) + n.hole
 }
 
 // at is where a path leads.
