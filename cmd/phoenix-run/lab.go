@@ -45,7 +45,6 @@ func labCommand() *cli.Command {
 		Subcommands: []*cli.Command{{
 			Name: "serve", Usage: "keep the lab running, for any client",
 			Flags: []cli.Flag{
-				&cli.StringFlag{Name: "lab-dir", Usage: "where the lab keeps its state"},
 				&cli.StringFlag{Name: "listen", Usage: "address of the Proxmox API"},
 			},
 			Action: serveLab,

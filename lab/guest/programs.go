@@ -22,6 +22,10 @@ var systemPrograms = map[string]proc.Program{
 	"systemctl": systemctl, "journalctl": journalctl, "hostnamectl": hostnamectl, "timedatectl": timedatectl,
 	"cloud-init": cloudInitCommand, "reboot": power("reboot"), "poweroff": power("poweroff"), "halt": power("halt"), "shutdown": shutdown,
 	"growpart": growpart, "resize2fs": resize2fs, "curl": curl, "ip": ipCommand, "ss": ss, "sshd": sshdTest, "visudo": visudo,
+	"hostname": hostname, "uname": uname, "nproc": nproc, "df": df, "free": free, "sysctl": sysctl, "fallocate": fallocate,
+	"findmnt": findmnt, "mount": mount, "useradd": useradd, "usermod": usermod, "userdel": userdel, "groupadd": groupadd,
+	"groupdel": groupdel, "gpasswd": gpasswd, "chpasswd": chpasswd, "id": id, "whoami": whoami, "getent": getent,
+	"sudo": sudo, "su": su, "crontab": crontab,
 	"update-ca-certificates": updateCertificates, "locale-gen": localeGen, "update-locale": succeed, "lsb_release": lsbRelease,
 }
 

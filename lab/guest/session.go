@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path"
 	"strconv"
 	"sync"
 
@@ -88,7 +89,7 @@ func (s *sshServer) session(userName string, nc ssh.NewChannel) {
 
 // command starts a user's shell with a command, or without one. wait returns its exit status.
 func (s *sshServer) command(user account.User, command string, env map[string]string, ch ssh.Channel) (wait func() int, pid int, err error) {
-	args := []string{user.Shell}
+	args := []string{path.Base(user.Shell)}
 	if command != "" {
 		args = append(args, "-c", command)
 	}

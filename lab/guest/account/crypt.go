@@ -125,7 +125,7 @@ func cryptEncode(id string, d []byte) string {
 		i, j, k := 0, 10, 20
 		for range 10 {
 			put(d[i], d[j], d[k], 4)
-			i, j, k = j+1, k+1, i+1
+			i, j, k = k+1, i+1, j+1
 		}
 		put(0, d[31], d[30], 3)
 		return b.String()

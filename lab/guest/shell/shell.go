@@ -192,12 +192,14 @@ func (sh *Shell) commands(r io.Reader) { sh.each(r, true) }
 
 func (sh *Shell) each(r io.Reader, audited bool) {
 	parser := syntax.NewParser(syntax.Variant(sh.lang()))
-	for stmts, err := range parser.InteractiveSeq(r) {
+	open := false
+	// The parser hands a line over at its end, so that the last one must have one too.
+	for stmts, err := range parser.InteractiveSeq(io.MultiReader(r, strings.NewReader("\n"))) {
 		if err != nil {
 			sh.syntaxError(err)
 			return
 		}
-		if parser.Incomplete() {
+		if open = parser.Incomplete(); open {
 			continue
 		}
 		if audited && len(stmts) > 0 {
@@ -208,6 +210,10 @@ func (sh *Shell) each(r io.Reader, audited bool) {
 		if sh.flow != onward {
 			return
 		}
+	}
+	if open {
+		sh.errorf("%s: end of file unexpected", map[bool]string{true: "syntax error", false: "Syntax error"}[sh.bash])
+		sh.status, sh.flow = 2, exiting
 	}
 }
 

@@ -29,3 +29,16 @@ func (f *FS) Digest() string {
 	walk("/", f.root)
 	return hex.EncodeToString(h.Sum(nil))
 }
+
+// Used is how many bytes the files hold, zeroes that were only reserved included.
+func (f *FS) Used() int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	total := int64(0)
+	f.each(func(n *node) {
+		if !n.isDir() && !n.isLink() {
+			total += n.size()
+		}
+	})
+	return total
+}
