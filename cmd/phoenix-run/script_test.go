@@ -39,6 +39,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"example":  copyExample,
 			"requests": countRequests,
+			"clear":    clearRequests,
 			"changes":  listChanges,
 			"leaks":    findText,
 			"token":    writeToken,
@@ -80,6 +81,11 @@ func countRequests(ts *testscript.TestScript, _ bool, args []string) {
 	if len(changing) != want {
 		ts.Fatalf("%d requests changed something, want %d:\n%s", len(changing), want, strings.Join(changing, "\n"))
 	}
+}
+
+// clearRequests LABDIR: forgets the requests so far.
+func clearRequests(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.Truncate(filepath.Join(ts.MkAbs(args[0]), "requests.jsonl"), 0))
 }
 
 // listChanges EVENTS OUT: writes the changes that a run's JSON events hold, one "action address" a line, sorted.

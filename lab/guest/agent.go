@@ -32,7 +32,6 @@ type agent struct {
 type agentJob struct {
 	mu       sync.Mutex
 	out, err capped
-	done     bool
 	status   int
 	streams  int // of the command's that are still open
 	exited   bool

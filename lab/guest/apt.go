@@ -15,9 +15,9 @@ import (
 
 // aptRequest is an apt-get command line taken apart.
 type aptRequest struct {
-	verb                                string
-	names                               []string
-	simulate, purge, quiet, upgradeOnly bool
+	verb                         string
+	names                        []string
+	simulate, purge, upgradeOnly bool
 }
 
 func parseApt(args []string) (aptRequest, error) {
@@ -41,7 +41,7 @@ func parseApt(args []string) (aptRequest, error) {
 			"--allow-unauthenticated", "--allow-change-held-packages", "--reinstall", "-f", "--fix-broken", "--fix-missing", "--force-yes", "--no-upgrade",
 			"--auto-remove", "--autoremove", "-m", "-d", "-u", "-V", "-yq", "-qy", "-yqq", "-qqy", "--allow-releaseinfo-change"}, arg):
 		case strings.HasPrefix(arg, "-"):
-			return r, fmt.Errorf("E: Command line option %q [from %s] is not understood in combination with the other options.", strings.TrimLeft(arg, "-"), arg) //nolint:staticcheck // apt's text
+			return r, saidf("E: Command line option %q [from %s] is not understood in combination with the other options.", strings.TrimLeft(arg, "-"), arg)
 		case r.verb == "":
 			r.verb = arg
 		default:
@@ -117,7 +117,7 @@ func (c *catalog) resolve(names []string, have map[string]dpkgEntry) (list []*Pa
 		seen[name] = true
 		p := c.packages[name]
 		if p == nil {
-			return fmt.Errorf("E: Unable to locate package %s", name)
+			return saidf("E: Unable to locate package %s", name)
 		}
 		for _, d := range p.Depends {
 			if err := add(d); err != nil {

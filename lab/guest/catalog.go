@@ -29,7 +29,6 @@ type archived struct {
 	units         string
 	groups        string
 	base          bool // in the image
-	section       string
 }
 
 var archive = []archived{

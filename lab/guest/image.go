@@ -40,11 +40,6 @@ func baseImage(c *catalog) (*vfs.FS, error) {
 	for file := range tools.All() {
 		do(v.WriteFile(programPath(file), []byte(programFile(path.Base(file))), 0o755))
 	}
-	for _, name := range strings.Fields("hostname uname nproc df free sysctl fallocate findmnt mount umount swapon swapoff mkswap id whoami getent useradd usermod userdel groupadd groupdel gpasswd chpasswd sudo su crontab groups") {
-		if own[name] != nil {
-			do(v.WriteFile(programPath(name), []byte(programFile(name)), 0o755))
-		}
-	}
 	for _, zone := range zones {
 		file := "/usr/share/zoneinfo/" + zone
 		do(v.MkdirAll(path.Dir(file), 0o755))

@@ -30,9 +30,6 @@ func (r *running) kernelFiles() error {
 			return "BOOT_IMAGE=/boot/vmlinuz-" + kernelRelease + " root=LABEL=cloudimg-rootfs ro console=ttyS0\n"
 		},
 		"/proc/filesystems":                 func() string { return "nodev\tproc\nnodev\ttmpfs\nnodev\toverlay\n\text4\n" },
-		"/proc/swaps":                       func() string { return "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n" },
-		"/proc/self/mounts":                 func() string { return mounts },
-		"/proc/mounts":                      func() string { return mounts },
 		"/proc/net/tcp":                     r.tcp,
 		"/proc/net/tcp6":                    func() string { return tcpHead },
 		"/proc/1/comm":                      func() string { return "systemd\n" },
@@ -51,10 +48,36 @@ func (r *running) kernelFiles() error {
 	for name, f := range files {
 		errs = append(errs, v.Generate(name, 0o444, text(f)))
 	}
+	// What commands mount and swap on lasts as long as the boot.
+	errs = append(errs, r.lists(v))
 	for _, name := range slices.Sorted(maps.Keys(sysctls)) {
 		errs = append(errs, r.parameter(v, name, sysctls[name]))
 	}
 	return errors.Join(append(errs, r.applySysctl(v))...)
+}
+
+// lists puts the kernel's lists that programs change into the tree.
+func (r *running) lists(v *vfs.View) error {
+	text := map[string]string{"/proc/mounts": mounts, "/proc/modules": "br_netfilter 32768 0 - Live 0x0\noverlay 151552 0 - Live 0x0\n",
+		"/proc/swaps": "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"}
+	var errs []error
+	for _, name := range []string{"/proc/mounts", "/proc/self/mounts", "/proc/modules", "/proc/swaps"} {
+		key := strings.Replace(name, "self/", "", 1)
+		errs = append(errs, v.Generate(name, 0o644, &vfs.Generated{
+			Read: func() []byte {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				return []byte(text[key])
+			},
+			Write: func(b []byte) error {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				text[key] = string(b)
+				return nil
+			},
+		}))
+	}
+	return errors.Join(errs...)
 }
 
 const mounts = `/dev/sda1 / ext4 rw,relatime,discard,errors=remount-ro 0 0

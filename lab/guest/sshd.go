@@ -101,7 +101,7 @@ func (r *running) hostKey() (ssh.Signer, error) {
 // authorize looks a key up in the user's authorized_keys.
 func (s *sshServer) authorize(conn ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Permissions, error) {
 	refuse := func() (*ssh.Permissions, error) {
-		return nil, fmt.Errorf("Permission denied (publickey).") //nolint:staticcheck // OpenSSH's text
+		return nil, saidf("Permission denied (publickey).")
 	}
 	v := s.r.g.root()
 	user, found := account.UserNamed(v, conn.User())

@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path"
 	"strings"
 	"sync"
 	"syscall"
 
 	"phoenix-run/lab/guest/account"
 	"phoenix-run/lab/guest/proc"
-	"phoenix-run/lab/guest/shell"
 	"phoenix-run/lab/guest/tools"
 	"phoenix-run/lab/guest/vfs"
 )
@@ -28,17 +28,10 @@ var own map[string]proc.Program
 
 func init() {
 	own = map[string]proc.Program{}
-	maps.Copy(own, tools.All())
+	for file, prog := range tools.All() {
+		own[path.Base(file)] = prog
+	}
 	maps.Copy(own, systemPrograms)
-	// What a shell runs in its own process, as dash and bash do.
-	inside := map[string]proc.Program{}
-	for _, name := range []string{"echo", "printf", "test", "[", "true", "false"} {
-		inside[name] = own[name]
-	}
-	sh := shell.New(inside)
-	for _, name := range []string{"sh", "bash", "dash"} {
-		own[name] = sh
-	}
 }
 
 // running is a machine while it is on. It is what its processes share.

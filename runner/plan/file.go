@@ -3,6 +3,7 @@
 package plan
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
@@ -101,7 +102,9 @@ func Read(path string) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{}
-	if err := json.Unmarshal(text, p); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber() // whole numbers stay whole
+	if err := decoder.Decode(p); err != nil {
 		return nil, fmt.Errorf("%s is no plan: %w", path, err)
 	}
 	if p.Format != Format {

@@ -280,15 +280,3 @@ func (p *Proc) Open(name string, flag int, perm uint32) (*Desc, error) {
 	}
 	return FileDesc(f), nil
 }
-
-// markHead begins the file of a program that is part of the guest.
-const markHead = "\x7fELF\x02\x01\x01\n"
-
-// Marker is the content of the file that stands for a program, known by its path in its package.
-func Marker(program string) []byte { return []byte(markHead + program + "\n") }
-
-// Marked is the program that a file stands for, if it is a program's.
-func Marked(content []byte) (program string, ok bool) {
-	rest, found := strings.CutPrefix(string(content), markHead)
-	return strings.TrimSuffix(rest, "\n"), found
-}

@@ -311,7 +311,7 @@ func (t *tarrer) create() error {
 		}
 	}
 	if len(names) == 0 {
-		return errors.New("Cowardly refusing to create an empty archive") //nolint:staticcheck // GNU's text
+		return complain("Cowardly refusing to create an empty archive")
 	}
 	var out io.Writer = t.p.Stdout
 	file := t.o.val("f")
@@ -444,7 +444,7 @@ func (t *tarrer) extract() error {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("This does not look like a tar archive or it is cut short: %w", err) //nolint:staticcheck // GNU's text
+			return complain("This does not look like a tar archive or it is cut short: %v", err)
 		}
 		if !t.selected(h.Name) || t.excluded(strings.TrimSuffix(h.Name, "/")) {
 			continue

@@ -164,7 +164,7 @@ func (f *finder) and() (predicate, error) {
 
 func (f *finder) not() (predicate, error) {
 	if len(f.args) == 0 {
-		return nil, fmt.Errorf("invalid expression; you have used a binary operator with nothing after it.")
+		return nil, complain("invalid expression; you have used a binary operator with nothing after it.")
 	}
 	switch f.args[0] {
 	case "!", "-not":
@@ -175,7 +175,7 @@ func (f *finder) not() (predicate, error) {
 		f.args = f.args[1:]
 		inner, err := f.or()
 		if err == nil && (len(f.args) == 0 || f.args[0] != ")") {
-			err = fmt.Errorf("invalid expression; I was expecting to find a ')' somewhere but did not see one.")
+			err = complain("invalid expression; I was expecting to find a ')' somewhere but did not see one.")
 		}
 		if err == nil {
 			f.args = f.args[1:]
@@ -300,7 +300,7 @@ func (f *finder) valued(op, value string) (predicate, error) {
 		var want []uint32
 		for k := range strings.SplitSeq(value, ",") {
 			if kinds[k] == 0 {
-				return nil, fmt.Errorf("Unknown argument to -type: %s", k) //nolint:staticcheck // GNU's text
+				return nil, complain("Unknown argument to -type: %s", k)
 			}
 			want = append(want, kinds[k])
 		}
@@ -339,7 +339,7 @@ func (f *finder) valued(op, value string) (predicate, error) {
 	case "-maxdepth", "-mindepth":
 		n, err := strconv.Atoi(value)
 		if err != nil {
-			return nil, fmt.Errorf("Expected a positive decimal integer argument to %s, but got ‘%s’", op, value) //nolint:staticcheck // GNU's text
+			return nil, complain("Expected a positive decimal integer argument to %s, but got ‘%s’", op, value)
 		}
 		if op == "-maxdepth" {
 			f.maximum = n

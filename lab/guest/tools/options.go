@@ -171,3 +171,10 @@ func missing(p *proc.Proc) int {
 func status(n int) proc.Program {
 	return func(context.Context, *proc.Proc) int { return n }
 }
+
+// complaint is a message in another program's words, which are not Go's style.
+type complaint string
+
+func (c complaint) Error() string { return string(c) }
+
+func complain(format string, args ...any) error { return complaint(fmt.Sprintf(format, args...)) }

@@ -26,7 +26,7 @@ func compile(expr string, extended, fold bool) (*regexp.Regexp, error) {
 	}
 	re, err := regexp.Compile("(?s)" + text)
 	if err != nil {
-		return nil, fmt.Errorf("Invalid regular expression: %s", expr) //nolint:staticcheck // GNU's text
+		return nil, complain("Invalid regular expression: %s", expr)
 	}
 	re.Longest()
 	compiled.Store(key, re)
@@ -45,14 +45,14 @@ func translate(expr string, extended bool) (string, error) {
 		case c == '[':
 			end := bracketEnd(expr, i)
 			if end < 0 {
-				return "", fmt.Errorf("Unmatched [, [^, [:, [., or [=") //nolint:staticcheck // GNU's text
+				return "", complain("Unmatched [, [^, [:, [., or [=")
 			}
 			b.WriteString(bracket(expr[i : end+1]))
 			i = end
 		case c == '\\':
 			i++
 			if i >= len(expr) {
-				return "", fmt.Errorf("Trailing backslash") //nolint:staticcheck // GNU's text
+				return "", complain("Trailing backslash")
 			}
 			n := expr[i]
 			switch {

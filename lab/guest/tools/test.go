@@ -188,7 +188,7 @@ func (e *expression) binary(a, op, b string) (bool, error) {
 func integer(s string) (int64, error) {
 	n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
 	if err != nil {
-		return 0, fmt.Errorf("Illegal number: %s", s) //nolint:staticcheck // dash's text
+		return 0, complain("Illegal number: %s", s)
 	}
 	return n, nil
 }
