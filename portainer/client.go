@@ -219,7 +219,7 @@ func (c *Client) send(ctx context.Context, r request, jwt secret.Value, into any
 		return nil
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		return fmt.Errorf("Portainer's answer to %s %s can't be read: %w", r.method, r.path, err)
+		return fmt.Errorf("the answer of Portainer to %s %s can't be read: %w", r.method, r.path, err)
 	}
 	return nil
 }
@@ -234,7 +234,7 @@ func (c *Client) sendError(r request, err error) error {
 		err = u.Err
 	}
 	if r.method == http.MethodGet {
-		return fmt.Errorf("Portainer did not answer at %s (GET %s): %w", c.options.URL, r.path, err)
+		return fmt.Errorf("no answer from Portainer at %s (GET %s): %w", c.options.URL, r.path, err)
 	}
 	return &maybeDoneError{r.method, r.path, err}
 }

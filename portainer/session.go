@@ -77,7 +77,7 @@ func (c *Client) signIn(ctx context.Context, stale secret.Value) (secret.Value, 
 		return c.jwt, nil
 	}
 	if c.signIns >= 3 { // a server that forgets us again and again is not helped by more
-		return secret.Value{}, errors.New("Portainer does not keep us signed in: is it restarting again and again?")
+		return secret.Value{}, errors.New("each sign-in to Portainer is void at once: is it restarting again and again?")
 	}
 	c.signIns++
 	var answer struct {

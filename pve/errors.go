@@ -45,7 +45,7 @@ func (e *Error) Is(target error) bool {
 var ErrMaybeDone = errors.New("the request may have been carried out")
 
 // errNoAnswer marks a read that was cut off: it may be asked again.
-var errNoAnswer = errors.New("no answer came")
+var errNoAnswer = errors.New("the read was cut off")
 
 // ErrPlanWrite is returned where a client opened for planning is asked to change something.
 var ErrPlanWrite = errors.New("a plan may not change anything in Proxmox")

@@ -205,9 +205,9 @@ func sendError(req *http.Request, path string, err error) error {
 	case req.Context().Err() != nil && req.Method == http.MethodGet:
 		return context.Cause(req.Context())
 	case errors.As(err, &dial) && dial.Op == "dial":
-		return fmt.Errorf("Proxmox can't be reached at %s: %w", req.URL.Host, err)
+		return fmt.Errorf("can't reach Proxmox at %s: %w", req.URL.Host, err)
 	case req.Method == http.MethodGet:
-		return fmt.Errorf("Proxmox did not answer (%s %s): %w: %w", req.Method, path, errNoAnswer, err)
+		return fmt.Errorf("no answer from Proxmox (%s %s): %w: %w", req.Method, path, errNoAnswer, err)
 	}
 	return &maybeDoneError{req.Method, path, err}
 }

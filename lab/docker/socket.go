@@ -11,7 +11,8 @@ import (
 )
 
 // ErrDown is what a client of a daemon that does not run gets.
-var ErrDown = errors.New("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?") //nolint:staticcheck // Docker's text
+//lint:ignore ST1005 Docker's own words
+var ErrDown = errors.New("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?")
 
 // Client returns a client of the engine for root.
 func (e *Engine) Client() *api.Client { return e.ClientOf("root") }

@@ -23,7 +23,8 @@ var errPaired = errors.New("agent already paired with another Portainer instance
 func (s *Server) transport(e endpoint) (http.RoundTripper, string, error) {
 	if strings.HasPrefix(e.URL, "unix://") {
 		if s.Socket == nil {
-			return nil, "", errors.New("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?") //nolint:staticcheck // Docker's text
+			//lint:ignore ST1005 Docker's own words
+			return nil, "", errors.New("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?")
 		}
 		return api.Local{Handler: s.Socket}, "http://docker", nil
 	}
@@ -85,6 +86,7 @@ func (s *Server) pingAgent(ctx context.Context, e endpoint) (version string, err
 	if err != nil {
 		var u *url.Error
 		if errors.As(err, &u) {
+			//lint:ignore ST1005 net/http's own words
 			err = fmt.Errorf("Get %q: %w", u.URL, u.Err)
 		}
 		return "", err

@@ -133,7 +133,8 @@ func (s *Server) clone(ctx context.Context, g gitConfig) (Checkout, error) {
 	}
 	c, err := s.Git.Clone(ctx, g.URL, g.ReferenceName, user, password)
 	if errors.Is(err, ErrGitCredentials) && s.is.OldGitCredential {
-		err = errors.New("Invalid git credential") //nolint:staticcheck // Portainer's text
+		//lint:ignore ST1005 Portainer's own words
+		err = errors.New("Invalid git credential")
 	}
 	if err != nil {
 		return c, s.cloneError(fmt.Errorf("failed to clone git repository: %w", err))

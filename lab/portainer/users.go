@@ -42,10 +42,12 @@ func (s *Server) adminInit(c *call) (int, any, error) {
 		return 0, nil, err
 	}
 	if p.Username == "" || strings.ContainsAny(p.Username, " \t\n") {
-		return 0, nil, fail(http.StatusBadRequest, "Invalid request payload", errors.New("Invalid username. Must not contain any whitespace")) //nolint:staticcheck // Portainer's text
+		//lint:ignore ST1005 Portainer's own words
+		return 0, nil, fail(http.StatusBadRequest, "Invalid request payload", errors.New("Invalid username. Must not contain any whitespace"))
 	}
 	if p.Password == "" {
-		return 0, nil, fail(http.StatusBadRequest, "Invalid request payload", errors.New("Invalid password")) //nolint:staticcheck // Portainer's text
+		//lint:ignore ST1005 Portainer's own words
+		return 0, nil, fail(http.StatusBadRequest, "Invalid request payload", errors.New("Invalid password"))
 	}
 	var made user
 	err := s.update(func(db *database) error {
@@ -171,7 +173,8 @@ func (s *Server) createKey(c *call) (int, any, error) {
 	case strings.TrimSpace(p.Description) == "":
 		return 0, nil, fail(http.StatusBadRequest, "Invalid request payload", errors.New("invalid description: cannot be empty"))
 	case p.Password == "" && !s.Version.before(2, 20, 0):
-		return 0, nil, fail(http.StatusBadRequest, "Invalid request payload", errors.New("Invalid password: cannot be empty")) //nolint:staticcheck // Portainer's text
+		//lint:ignore ST1005 Portainer's own words
+		return 0, nil, fail(http.StatusBadRequest, "Invalid request payload", errors.New("Invalid password: cannot be empty"))
 	case id != c.user.ID:
 		return 0, nil, fail(http.StatusForbidden, "Permission denied to create user access token", errors.New("access denied to resource"))
 	case !s.Version.before(2, 20, 0) && bcrypt.CompareHashAndPassword([]byte(c.user.Password), []byte(p.Password)) != nil:
