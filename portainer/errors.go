@@ -1,7 +1,6 @@
 package portainer
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,93 +9,156 @@ import (
 
 // Error is a refusal by Portainer, in its own words.
 type Error struct {
-	Method, Path     string
-	Status           int
+	Op           string // what was being done, for people: "updating the stack qdrant"
+	Method, Path string // of the request; the path without query
+	Status       int    // HTTP status
+	// Message and Details are what the answer's body says. Where it is no JSON, Message is its text.
+	// What compose printed comes whole, in both.
 	Message, Details string
-	Redirect         string // why a 303 was given
+	Reason           string // the header Redirect-Reason
 }
 
-// shownLines is how much of a multi-line text, most often compose's, an error shows.
-const shownLines = 6
+// shownLines is how many of the last lines of a message Error shows: compose tells its whole progress
+// and what went wrong at the end.
+const shownLines = 4
 
 func (e *Error) Error() string {
-	text := e.Message
-	if e.Details != "" && !strings.EqualFold(e.Details, e.Message) {
-		text += ": " + e.Details
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s: Portainer says %d: %s", e.Op, e.Status, e.Text())
+	fmt.Fprintf(&b, " (%s %s)", e.Method, e.Path)
+	if hint := e.hint(); hint != "" {
+		b.WriteString("; " + hint)
 	}
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	if len(lines) > shownLines {
-		lines = append([]string{"…"}, lines[len(lines)-shownLines:]...)
-	}
-	out := fmt.Sprintf("Portainer says %d: %s (%s %s)", e.Status, strings.Join(lines, "\n  "), e.Method, e.Path)
+	return b.String()
+}
+
+// Text is what Portainer said, shortened: message and details, only the last lines of each.
+func (e *Error) Text() string {
+	message, details := lastLines(e.Message), lastLines(e.Details)
 	switch {
-	case e.IsBanned():
-		out += "; after too many sign-ins it bans an address for one hour: wait, and don't try again before"
-	case e.IsInitTimeout():
-		out += "; no administrator was made within five minutes of its start: restart the container"
-	case e.IsSetupToken():
-		out += "; the server wants the setup token that it was started with, or that stands in its log"
+	case message == "" && details == "":
+		return strings.ToLower(http.StatusText(e.Status))
+	case details == "" || strings.EqualFold(message, details):
+		return message
+	case message == "":
+		return details
 	}
-	return out
+	return message + ": " + details
 }
 
-// IsBanned reports whether signing in was refused for too many tries.
-func (e *Error) IsBanned() bool { return e.Path == "/auth" && e.Status == http.StatusForbidden }
-
-// IsInitTimeout reports whether the server has locked itself, since it had no administrator in time.
-func (e *Error) IsInitTimeout() bool { return e.Status == http.StatusSeeOther }
-
-// IsSetupToken reports whether the setup token is missing or wrong.
-func (e *Error) IsSetupToken() bool {
-	return e.Status == http.StatusForbidden && strings.Contains(e.Message+e.Details, "setup token")
+func (e *Error) hint() string {
+	switch {
+	case IsInitTimeout(e):
+		return "the server was up for five minutes without an administrator and locked itself: restart its container, then run again"
+	case IsBanned(e):
+		return "the server refuses this address for an hour after more than ten sign-ins in a second, the right password too: wait, or restart its container"
+	case IsSetupToken(e):
+		return "start the server with PORTAINER_SETUP_TOKEN set to the same token as given here, or take setup_token from its log"
+	case IsPaired(e):
+		return "AGENT_SECRET of agent and server differ, or the agent belongs to another server: check the secret on both sides, then restart the agent's container"
+	case e.Status == http.StatusUnauthorized:
+		return "check the API key, or user and password"
+	case e.Status == http.StatusUnprocessableEntity && strings.HasSuffix(e.Path, "/auth"):
+		return "check user and password; it is not tried again, since too many sign-ins are answered with a ban"
+	case strings.Contains(e.Message, "HTTP request to an HTTPS server"):
+		return "use https:// in the address"
+	case e.Status == http.StatusForbidden && strings.HasPrefix(e.Message, "Forbidden"):
+		return "something between here and the server adds an Origin header or a cookie"
+	}
+	return ""
 }
 
-// Is lets errors.Is find ErrMaybeDone.
-func (e *Error) Is(target error) bool {
-	return target == ErrMaybeDone && (e.Status == 502 || e.Status == 503 || e.Status == 504 || e.Status == 524)
+// lastLines returns the last few lines of text that hold something, on one line.
+func lastLines(text string) string {
+	var lines []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	if left := len(lines) - shownLines; left > 0 {
+		lines = append([]string{fmt.Sprintf("… (%d lines before)", left)}, lines[left:]...)
+	}
+	shown := strings.Join(lines, " | ")
+	if runes := []rune(shown); len(runes) > 1000 {
+		shown = "…" + string(runes[len(runes)-1000:])
+	}
+	return shown
 }
 
-// ErrMaybeDone marks a request of which nobody knows whether it was carried out.
+// ErrPlanWrite is returned where a client opened for planning is asked to change something.
+var ErrPlanWrite = errors.New("a plan may not change anything in Portainer")
+
+// ErrMaybeDone marks a request of which nobody knows whether it was carried out: no answer came, or
+// one that a gateway gave on the server's behalf.
 var ErrMaybeDone = errors.New("the request may have been carried out")
 
 type maybeDoneError struct {
-	method, path string
-	err          error
+	op  string
+	err error
 }
 
 func (e *maybeDoneError) Error() string {
-	return fmt.Sprintf("Portainer did not answer, so it may have been done (%s %s): %v", e.method, e.path, e.err)
+	return fmt.Sprintf("%s: no answer came, so it may have been carried out: %v", e.op, e.err)
 }
 func (e *maybeDoneError) Unwrap() []error { return []error{ErrMaybeDone, e.err} }
 
-// refusal reads an answer that is none: JSON with message and details, or plain text.
-func refusal(r request, resp *http.Response, body []byte) *Error {
-	e := &Error{Method: r.method, Path: r.path, Status: resp.StatusCode, Redirect: resp.Header.Get("Redirect-Reason")}
-	var answer struct{ Message, Details string }
-	if json.Unmarshal(body, &answer) == nil && answer.Message != "" {
-		e.Message, e.Details = answer.Message, answer.Details
-	} else {
-		e.Message = strings.TrimSpace(string(body))
-	}
-	if e.Message == "" {
-		e.Message = http.StatusText(resp.StatusCode)
-	}
-	return e
+// Is lets errors.Is find ErrMaybeDone.
+func (e *Error) Is(target error) bool {
+	return target == ErrMaybeDone && e.Method != http.MethodGet && isGateway(e.Status)
 }
 
-// IsConflict reports whether the name is taken, or a deployment is under way.
-func IsConflict(err error) bool { return hasStatus(err, http.StatusConflict) }
+// isGateway reports whether a status is one that a proxy in front of the server gives for it; 524 is
+// Cloudflare's.
+func isGateway(status int) bool {
+	return status == 502 || status == 503 || status == 504 || status == 520 || status == 522 || status == 524
+}
+
+// as returns err's Error, or one that matches nothing.
+func as(err error) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{}
+}
+
+// says reports whether message or details of the refusal hold the text, whatever its case.
+func (e *Error) says(text string) bool {
+	return strings.Contains(strings.ToLower(e.Message+"\n"+e.Details), strings.ToLower(text))
+}
+
+// MaybeDone reports whether nobody knows if the request behind err was carried out.
+func MaybeDone(err error) bool { return errors.Is(err, ErrMaybeDone) }
+
+// IsConflict reports whether the name is taken, or the thing is busy.
+func IsConflict(err error) bool { return as(err).Status == http.StatusConflict }
+
+// IsInProgress reports whether the stack is being deployed at the moment (from 2.41 on).
+func IsInProgress(err error) bool { return IsConflict(err) && as(err).says("in progress") }
 
 // IsNotFound reports whether the thing does not exist.
-func IsNotFound(err error) bool { return hasStatus(err, http.StatusNotFound) }
+func IsNotFound(err error) bool { return as(err).Status == http.StatusNotFound }
 
-// IsPaired reports whether an agent belongs to another server, or has another secret.
-func IsPaired(err error) bool {
-	var e *Error
-	return errors.As(err, &e) && strings.Contains(e.Message+e.Details, "already paired")
+// IsBanned reports whether the server refuses all sign-ins from this address for an hour.
+func IsBanned(err error) bool {
+	e := as(err)
+	return e.Status == http.StatusForbidden && strings.HasSuffix(e.Path, "/auth")
 }
 
-func hasStatus(err error, status int) bool {
-	var e *Error
-	return errors.As(err, &e) && e.Status == status
+// IsInitTimeout reports whether the server has locked itself because nobody made an administrator in
+// its first five minutes. Only a restart of its container opens it again.
+func IsInitTimeout(err error) bool {
+	e := as(err)
+	return e.Status == http.StatusSeeOther && (e.Reason == "AdminInitTimeout" || e.says("initialization timeout"))
 }
+
+// IsSetupToken reports whether the server wants a setup token that it was not given (from 2.43 on).
+func IsSetupToken(err error) bool {
+	e := as(err)
+	return e.Status == http.StatusForbidden && e.says("setup token")
+}
+
+// IsPaired reports whether an agent refuses the server: it is paired with another one, or their
+// AGENT_SECRETs differ. The server gives one text for both.
+func IsPaired(err error) bool { return as(err).says("already paired") }

@@ -121,7 +121,8 @@ func (s *Session) connect(c *builtin.Call, h *host.Host, address string) (*porta
 	}
 	api := s.options.Config.Hypervisor.PortainerAPI
 	o := portainer.Options{URL: api.URL, User: api.User, Password: password, SetupToken: token,
-		Fingerprint: api.TLSFingerprint, ReadOnly: s.options.Planning}
+		Fingerprint: api.TLSFingerprint, ReadOnly: s.options.Planning,
+		Progress: func(on, text string) { c.Task.Progress(h.Name(), "Portainer "+on+": "+text) }}
 	if api.CAFile != "" {
 		o.CAFile = s.options.Config.Path(api.CAFile)
 	}

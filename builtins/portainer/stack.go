@@ -40,10 +40,15 @@ var serverStack = builtin.Method(builtin.Spec{
 	if err != nil {
 		return nil, err
 	}
-	if portainer.NormalizeName(spec.Name) == "" {
-		return nil, fmt.Errorf("stack: the name %q has no letter or digit that Portainer would keep", spec.Name)
+	if err := portainer.CheckName(spec.Name); err != nil {
+		return nil, err
 	}
-	o := &stackOp{v: v, c: c, spec: spec, environment: name}
+	for _, variable := range spec.Variables {
+		if err := portainer.CheckVariable(variable.Name, variable.Value.Reveal()); err != nil {
+			return nil, fmt.Errorf("stack %s: %w", spec.Name, err)
+		}
+	}
+	o := &stackOp{v: v, c: c, spec: spec, environment: name, adopt: a.Adopt}
 	if err := o.prepare(); err != nil {
 		return nil, err
 	}
@@ -68,6 +73,9 @@ type stackOp struct {
 	spec        *configmod.StackSpec
 	environment string
 	compose     string // with the files mounted
+	services    []compose.Service
+	adopt       bool
+	commit      string // of the repository, once it was asked for
 }
 
 // prepare checks the compose file and mounts the files, before anything is touched.
@@ -83,12 +91,15 @@ func (o *stackOp) prepare() error {
 	if err := compose.Check(o.spec.Compose, o.spec.ComposePath, project, variables); err != nil {
 		return err
 	}
+	var err error
+	if o.services, err = compose.Services(o.spec.Compose); err != nil {
+		return fmt.Errorf("%s: %w", o.spec.ComposePath, err)
+	}
 	var mounts []compose.Mount
 	for _, f := range o.spec.Files {
 		sum := sha256.Sum256([]byte(f.Content.Reveal()))
 		mounts = append(mounts, compose.Mount{Service: f.Service, Source: f.Path, Target: f.Target, Digest: hex.EncodeToString(sum[:8])})
 	}
-	var err error
 	if o.compose, err = compose.WithMounts(o.spec.Compose, mounts); err != nil {
 		return fmt.Errorf("%s: %w", o.spec.ComposePath, err)
 	}
@@ -144,6 +155,12 @@ func (o *stackOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 		a := op.Attrs{"variables": o.shownVariables(s.Env)}
 		if s.Git != nil {
 			a["git"] = gitText(s.Git.URL, s.Git.Reference, s.Git.Path)
+			a["commit"] = s.Git.Commit
+			if o.spec.Git != nil { // what the branch is at now is what is wanted
+				if o.commit, err = portainer.RemoteCommit(ctx, o.source()); err != nil {
+					return nil, err
+				}
+			}
 		} else if a["compose"], err = client.StackFile(ctx, s.ID); err != nil {
 			return nil, err
 		} else if compose.Equal(fmt.Sprint(a["compose"]), o.compose) {
@@ -153,14 +170,14 @@ func (o *stackOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 		if err != nil {
 			return nil, err
 		}
-		a["state"] = state(*s, containers)
+		a["state"] = state(*s, containers, o.services)
 		return a, nil
 	})
 }
 
 // state is "running", or what is wrong: a stack whose containers don't run is not as declared.
-func state(s portainer.Stack, containers []portainer.Container) string {
-	waiting, bad := portainer.Judge(containers)
+func state(s portainer.Stack, containers []portainer.Container, services []compose.Service) string {
+	_, bad := portainer.Judge(containers, services...)
 	switch {
 	case s.State == portainer.Broken:
 		return "failed: " + s.Message
@@ -168,8 +185,6 @@ func state(s portainer.Stack, containers []portainer.Container) string {
 		return "stopped"
 	case bad != "":
 		return bad
-	case waiting != "":
-		return "running"
 	}
 	return "running"
 }
@@ -200,6 +215,12 @@ func (o *stackOp) variables() []portainer.Variable {
 	return list
 }
 
+// source is the repository as the API wants it.
+func (o *stackOp) source() portainer.GitSource {
+	g := o.spec.Git
+	return portainer.GitSource{URL: g.URL, Reference: g.Reference, Path: g.ComposeFilePath, User: g.Username, Password: o.spec.GitPassword.Reveal()}
+}
+
 func gitText(url, reference, path string) string {
 	return strings.TrimSuffix(url, ".git") + " " + reference + " " + path
 }
@@ -208,6 +229,9 @@ func (o *stackOp) Diff(current op.State) (op.Change, error) {
 	want := op.Attrs{"variables": o.shownVariables(o.variables()), "state": "running"}
 	if g := o.spec.Git; g != nil {
 		want["git"] = gitText(g.URL, g.Reference, g.ComposeFilePath)
+		if o.commit != "" {
+			want["commit"] = o.commit
+		}
 	} else {
 		want["compose"] = o.compose
 	}
@@ -228,9 +252,10 @@ func (o *stackOp) Apply(ctx context.Context, change op.Change) error {
 	if env.ID == 0 {
 		return fmt.Errorf("there is no environment %s in Portainer", o.environment)
 	}
-	s := portainer.Stack{Name: o.spec.Name, Environment: env.ID, Env: o.variables()}
-	if g := o.spec.Git; g != nil {
-		s.Git = &portainer.GitSource{URL: g.URL, Reference: g.Reference, Path: g.ComposeFilePath, User: g.Username, Password: o.spec.GitPassword.Reveal()}
+	s := portainer.Stack{Name: o.spec.Name, Environment: env.ID, Env: o.variables(), Adopt: o.adopt}
+	if o.spec.Git != nil {
+		source := o.source()
+		s.Git = &source
 	}
 	o.c.Task.Begin(o.environment, o.Address().String(), "deploying")
 	if change.Action == op.Create {

@@ -11,6 +11,7 @@ import (
 )
 
 // ErrDown is what a client of a daemon that does not run gets.
+//
 //lint:ignore ST1005 Docker's own words
 var ErrDown = errors.New("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?")
 
