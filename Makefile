@@ -15,8 +15,8 @@ bin/phoenix-run:
 # The guide's environment in a lab of its own, twice: the second run changes nothing.
 demo: build
 	rm -rf .phoenix/demo
-	PORTAINER_PASSWORD=rehearsal-only-password bin/phoenix-run --config-dir examples/guide --lab --lab-dir .phoenix/demo letsgo.star
-	PORTAINER_PASSWORD=rehearsal-only-password bin/phoenix-run --config-dir examples/guide --lab --lab-dir .phoenix/demo letsgo.star
+	bin/phoenix-run --config-dir examples/guide --lab --lab-dir .phoenix/demo letsgo.star
+	bin/phoenix-run --config-dir examples/guide --lab --lab-dir .phoenix/demo letsgo.star
 
 # What the tests need besides Go.
 deps:

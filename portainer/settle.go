@@ -35,11 +35,14 @@ func patiently[T any](ctx context.Context, c *Client, read func(context.Context)
 	}
 }
 
+// firstLook is how soon something that is being waited for is looked at again; most take little time.
+const firstLook = 50 * time.Millisecond
+
 // finished waits until no deployment of the stack is under way. Versions before 2.41 answer a
 // deployment at its end, so that there is nothing to wait for.
 func (c *Client) finished(ctx context.Context, id int) (Stack, error) {
 	began := time.Now()
-	for {
+	for wait := firstLook; ; wait = min(wait*2, c.options.Poll) {
 		s, err := patiently(ctx, c, func(ctx context.Context) (Stack, error) { return c.Stack(ctx, id) })
 		if err != nil || s.State != Deploying {
 			return s, err
@@ -49,7 +52,7 @@ func (c *Client) finished(ctx context.Context, id int) (Stack, error) {
 			return s, fmt.Errorf("the server has been deploying the stack %s for %v; if a restart of the server has cut that off, only removing the stack helps (its volumes stay)", s.Name, c.options.DeployTimeout)
 		}
 		c.options.Progress("stack "+s.Name, fmt.Sprintf("the server is deploying it (%v)", took.Round(time.Second)))
-		if err := pause(ctx, c.options.Poll); err != nil {
+		if err := pause(ctx, wait); err != nil {
 			return s, fmt.Errorf("waiting for the deployment of %s: %w", s.Name, err)
 		}
 	}
@@ -101,7 +104,7 @@ func (c *Client) run(ctx context.Context, s Stack, services []compose.Service) (
 	began := time.Now()
 	var badSince time.Time
 	good := false
-	for {
+	for wait := firstLook; ; wait = min(wait*2, c.options.Poll) {
 		containers, err := patiently(ctx, c, func(ctx context.Context) ([]Container, error) {
 			return c.Containers(ctx, s.Environment, s.Name)
 		})
@@ -127,7 +130,10 @@ func (c *Client) run(ctx context.Context, s Stack, services []compose.Service) (
 		if !good {
 			c.options.Progress("stack "+s.Name, "waiting for its containers: "+bad+waiting)
 		}
-		if err := pause(ctx, c.options.Poll); err != nil {
+		if good {
+			wait = c.options.Poll / 2 // long enough for one that crashes at its start
+		}
+		if err := pause(ctx, wait); err != nil {
 			return nil, fmt.Errorf("waiting for the containers of %s: %w", s.Name, err)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"phoenix-run/remote"
 	"phoenix-run/remote/internal/session"
@@ -12,6 +13,9 @@ import (
 // shells bounds the scripts that run at a time on one machine. With the SFTP channel, and one more to
 // end a script that runs under sudo, that is six sessions; OpenSSH allows ten unless told otherwise.
 const shells = 4
+
+// goneGrace is how long it may take to see that a connection is dead once something in it has failed.
+const goneGrace = 100 * time.Millisecond
 
 // Dial connects to a machine and logs in. Shells are started when the first script comes.
 //
@@ -83,6 +87,28 @@ func (c *conn) connected(ctx context.Context) (*link, error) {
 		return nil, errors.Join(session.ErrClosed, fresh.close())
 	}
 	return fresh, err
+}
+
+// inLink does something with the live connection, and again with a new one if the first turns out to
+// be dead: that gets known only by using it.
+func (c *conn) inLink(ctx context.Context, do func(*link) error) error {
+	for try := 0; ; try++ {
+		l, err := c.connected(ctx)
+		if err != nil {
+			return err
+		}
+		err = do(l)
+		if err == nil || try > 0 || isFinal(err) {
+			return err
+		}
+		select {
+		case <-l.gone:
+		case <-ctx.Done():
+			return err
+		case <-time.After(goneGrace): // it lives: the error is about something else
+			return err
+		}
+	}
 }
 
 // isFinal tells errors that a second try can only make worse.

@@ -69,9 +69,12 @@ func (f *files) get(ctx context.Context, l *link) (*sftp.Client, error) {
 	l.running.Go(func() { p.watch(reqs) })
 	// "sftp" as a counted string: the request of RFC 4254, 6.5.
 	ok, err := ch.SendRequest("subsystem", true, []byte("\x00\x00\x00\x04sftp"))
-	if err != nil || !ok {
-		f.none = err == nil
-		return nil, errors.Join(errors.ErrUnsupported, err, p.close())
+	if err != nil {
+		return nil, errors.Join(err, p.close())
+	}
+	if !ok {
+		f.none = true
+		return nil, errors.Join(errors.ErrUnsupported, p.close())
 	}
 	stop := context.AfterFunc(ctx, func() { p.kill(nil) })
 	defer stop()
@@ -95,11 +98,11 @@ func (f *files) drop(client *sftp.Client) {
 
 // send writes a new file, many writes at a time; see session.Machine.Send.
 func (c *conn) send(ctx context.Context, path string, content io.Reader, size int64) error {
-	l, err := c.connected(ctx)
-	if err != nil {
+	var client *sftp.Client
+	err := c.inLink(ctx, func(l *link) (err error) {
+		client, err = c.files.get(ctx, l)
 		return err
-	}
-	client, err := c.files.get(ctx, l)
+	})
 	if err != nil {
 		return err
 	}

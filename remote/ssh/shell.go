@@ -15,10 +15,16 @@ import (
 // spawn starts a shell on the machine: by exec in place of the login shell, so that what that one
 // reads and runs at its start is paid for once.
 func (c *conn) spawn(ctx context.Context, ready string) (*session.Process, error) {
-	l, err := c.connected(ctx)
-	if err != nil {
-		return nil, err
-	}
+	var p *session.Process
+	err := c.inLink(ctx, func(l *link) (err error) {
+		p, err = c.shell(ctx, l, ready)
+		return err
+	})
+	return p, err
+}
+
+// shell starts one in a connection, as root if that takes sudo.
+func (c *conn) shell(ctx context.Context, l *link, ready string) (*session.Process, error) {
 	shell := "/bin/sh -c '" + session.Program(ready) + "'"
 	if !c.dialer.sudo() {
 		p, err := start(ctx, l, "exec "+shell)
@@ -53,7 +59,7 @@ func (p *program) process(ready string, stderr io.Reader, c *conn) *session.Proc
 				p.kill(nil)
 				return
 			}
-			p.kill(func() { c.killGroup(pid) })
+			p.kill(func() { c.killGroup(p.link, pid) })
 		},
 		Close: p.close, Ended: p.ended, Exit: p.exit,
 	}
@@ -111,11 +117,12 @@ func (c *conn) authorize(ctx context.Context, p *program, prompt, ready string) 
 }
 
 // killGroup ends the process group that the shell pid is in, from another shell. sshd can't be asked
-// to: it passes no signals on to a session of root, and none to what runs under sudo.
-func (c *conn) killGroup(pid int) {
+// to: it passes no signals on to a session of root, and none to what runs under sudo. With a lost
+// connection there is nothing to do: what the script did is found out by reading.
+func (c *conn) killGroup(l *link, pid int) {
 	ctx, cancel := context.WithTimeout(context.Background(), killGrace+deadGrace)
 	defer cancel()
-	p, err := c.spawn(ctx, frame.NewWord())
+	p, err := c.shell(ctx, l, frame.NewWord())
 	if err != nil {
 		return // the channel is closed all the same, and the script's own next write ends it
 	}

@@ -138,7 +138,7 @@ func (w *work) script(moves, attributes map[string][]string, chown, remove, fold
 	owner := shell.Quote(w.spec.owner())
 
 	line(`s=%s; set -e; umask 077`, shell.Quote(stage))
-	line(`clean() { rm -rf "$s"; }; trap 'clean; exit 143' HUP INT TERM`)
+	line(`clean() { rm -rf "$s"; }; trap 'clean; exit 143' HUP INT PIPE TERM`)
 	line(`fail() { clean; exit 1; }`)
 	// What stands where something else has to be goes first; the root itself may be such a thing.
 	root := slices.Contains(folders, w.spec.Target)

@@ -59,7 +59,7 @@ func (f File) Script(size int64, now time.Time) string {
 
 	line("p=%s t=%s d=%s", shell.Quote(f.Path), shell.Quote(f.Temp), shell.Quote(path.Dir(f.Path)))
 	line(`fail() { rm -f "$t"; exit "$1"; }`)
-	line(`trap 'fail 143' HUP INT TERM`)
+	line(`trap 'fail 143' HUP INT PIPE TERM`) // PIPE: a message to a connection that is gone
 	line(`[ -d "$d" ] || { echo "$d: no such folder" >&2; fail %d; }`, exit(remote.StepFolder))
 	if f.Fill != "" {
 		// No one else may read it before its mode is set, nor have put a link there.

@@ -61,7 +61,7 @@ while read -r _phxn _phxk _phxa _phxb; do
   else
     [ -n "$_phxh" ] || _phxp;
     { _phxg "$_phxb"; read -r _phxr; [ "$_phxr" = "$_phxn" ] ||
-      { trap "" TERM; kill -TERM 0; sleep 1; kill -KILL 0; }; } |
+      { trap "" TERM; kill -TERM 0; sleep 1; kill -TERM 0; sleep 1; kill -KILL 0; }; } |
     { ( eval "unset _phxn _phxs _phxr; $_phxs" ); _phxa=$?; cat >/dev/null; _phxi $_phxa; };
   fi;
 done`), " ")

@@ -103,8 +103,7 @@ func (s *Shell) Run(ctx context.Context, job Job) (code int, err error) {
 	if !s.ready && s.p.Patience > 0 {
 		timer := time.AfterFunc(s.p.Patience, func() {
 			if s.pid.Load() == 0 {
-				late := fmt.Errorf("the machine started no shell within %s%s", s.p.Patience, s.noise.text())
-				lose(late)
+				lose(&noShellError{s.p.Patience, s.noise.text()})
 			}
 		})
 		defer timer.Stop()
@@ -117,8 +116,11 @@ func (s *Shell) Run(ctx context.Context, job Job) (code int, err error) {
 		case <-done:
 		case <-time.After(killGrace):
 		}
-		// Without a shell there is nobody who could have started it.
-		return 0, &BrokenError{Started: sent.Load() && s.pid.Load() != 0, Err: context.Cause(ctx)}
+		cause := context.Cause(ctx)
+		if none := (*noShellError)(nil); errors.As(cause, &none) {
+			return 0, cause // a second try would wait as long again
+		}
+		return 0, &BrokenError{Started: sent.Load(), Err: cause}
 	}
 	s.ready = true
 	if outErr == nil && errErr == nil && sendErr == nil {
@@ -221,6 +223,16 @@ func (s *Shell) failure(sent bool, errs ...error) error {
 		err = errors.New("the connection to the shell was lost")
 	}
 	return &BrokenError{Started: sent, Err: fmt.Errorf("%w%s", err, s.noise.text())}
+}
+
+// noShellError says that the process never became a shell.
+type noShellError struct {
+	within time.Duration
+	said   string
+}
+
+func (e *noShellError) Error() string {
+	return fmt.Sprintf("the machine started no shell within %s%s", e.within, e.said)
 }
 
 // inputError and outputError are the caller's own: its reader or its writer failed.

@@ -241,7 +241,7 @@ func (s *Server) run(ch ssh.Channel, command string) (kill func()) {
 	return func() {
 		select {
 		case <-done:
-		case <-time.After(2 * time.Second): // time for the script's own end: its traps
+		case <-time.After(4 * time.Second): // time for the script's own end: its traps
 			syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 			<-done
 		}
