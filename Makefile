@@ -14,9 +14,9 @@ bin/phoenix-run:
 
 # The guide's environment in a lab of its own, twice: the second run changes nothing.
 demo: build
-	rm -rf .phoenix/demo
-	bin/phoenix-run --config-dir examples/guide --lab --lab-dir .phoenix/demo letsgo.star
-	bin/phoenix-run --config-dir examples/guide --lab --lab-dir .phoenix/demo letsgo.star
+	rm -rf .phoenix/demo && mkdir -p .phoenix && cp -r examples/guide .phoenix/demo
+	bin/phoenix-run --config-dir .phoenix/demo --lab letsgo.star
+	bin/phoenix-run --config-dir .phoenix/demo --lab letsgo.star
 
 # What the tests need besides Go.
 deps:

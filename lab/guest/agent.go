@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 	"io/fs"
+	"net"
 	"os"
 	"strings"
 	"sync"
@@ -33,6 +34,7 @@ type agentJob struct {
 	mu       sync.Mutex
 	out, err capped
 	status   int
+	died     proc.Signal
 	streams  int // of the command's that are still open
 	exited   bool
 }
@@ -125,7 +127,7 @@ func (a *agent) Exec(_ context.Context, argv []string, input []byte) (int, error
 		status := wait(context.Background())
 		end(status, nil)
 		job.mu.Lock()
-		job.exited, job.status = true, status
+		job.exited, job.status, job.died = true, status, p.Died
 		job.mu.Unlock()
 	})
 	return pid, nil
@@ -162,8 +164,8 @@ func (a *agent) ExecStatus(_ context.Context, pid int) (machine.ExecStatus, erro
 	delete(a.jobs, pid)
 	s := machine.ExecStatus{Exited: true, Code: job.status, Stdout: job.out.buf.Bytes(), Stderr: job.err.buf.Bytes(),
 		StdoutTruncated: job.out.truncated, StderrTruncated: job.err.truncated}
-	if job.status > 128 && job.status < 128+65 {
-		s.Code, s.Signal = 0, job.status-128
+	if job.died != 0 {
+		s.Code, s.Signal = 0, int(job.died)
 	}
 	return s, nil
 }
@@ -216,7 +218,7 @@ func openError(path string, err error) error {
 func (a *agent) Interfaces(context.Context) ([]machine.Interface, error) {
 	return []machine.Interface{
 		{Name: "lo", MAC: "00:00:00:00:00:00", Addresses: []machine.Address{{IP: "127.0.0.1", Type: "ipv4", Prefix: 8}, {IP: "::1", Type: "ipv6", Prefix: 128}}},
-		{Name: "eth0", MAC: a.r.mac(), Addresses: []machine.Address{{IP: a.r.address, Type: "ipv4", Prefix: 24}}},
+		{Name: "eth0", MAC: a.r.mac(), Addresses: []machine.Address{{IP: a.r.address, Type: "ipv4", Prefix: 24}, {IP: linkLocal(a.r.mac()), Type: "ipv6", Prefix: 64}}},
 	}, nil
 }
 
@@ -233,13 +235,23 @@ func (r *running) mac() string {
 	return fmt.Sprintf("bc:24:11:%02x:%02x:%02x", s[0], s[1], s[2])
 }
 
+// linkLocal is the IPv6 address that a card gives itself.
+func linkLocal(mac string) string {
+	hw, err := net.ParseMAC(mac)
+	if err != nil || len(hw) != 6 {
+		return "fe80::1"
+	}
+	ip := net.IP{0xfe, 0x80, 0, 0, 0, 0, 0, 0, hw[0] ^ 2, hw[1], hw[2], 0xff, 0xfe, hw[3], hw[4], hw[5]}
+	return ip.String()
+}
+
 // OSInfo implements machine.Agent.
 func (a *agent) OSInfo(context.Context) (map[string]string, error) {
 	text, err := a.r.g.ReadFile("/etc/os-release")
 	if err != nil {
 		return nil, &machine.ErrAgent{Class: "GenericError", Desc: "failed to open file '/etc/os-release': " + proc.Text(err)}
 	}
-	info := map[string]string{"kernel-release": kernelRelease, "kernel-version": "#128-Ubuntu SMP Fri Jul 5 09:28:59 UTC 2024", "machine": "x86_64"}
+	info := map[string]string{"kernel-release": kernelRelease, "kernel-version": kernelVersion, "machine": "x86_64"}
 	for line := range strings.Lines(string(text)) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 		if name := map[string]string{"ID": "id", "NAME": "name", "PRETTY_NAME": "pretty-name", "VERSION": "version", "VERSION_ID": "version-id"}[key]; name != "" {

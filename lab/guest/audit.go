@@ -1,6 +1,8 @@
 package guest
 
 import (
+	"context"
+
 	"phoenix-run/lab/guest/proc"
 	"phoenix-run/lab/guest/vfs"
 	"phoenix-run/lab/record"
@@ -11,7 +13,7 @@ import (
 func (g *Guest) audit(service, method, text string) (*vfs.Trace, func(status int, failed error)) {
 	trace := &vfs.Trace{}
 	g.mu.Lock()
-	tree, before := g.fs, g.meta.Changes
+	tree := g.fs
 	g.mu.Unlock()
 	host := g.Name()
 	return trace, func(status int, failed error) {
@@ -20,7 +22,7 @@ func (g *Guest) audit(service, method, text string) (*vfs.Trace, func(status int
 			return
 		}
 		e := record.Entry{Service: service, Host: host, Method: method, Path: text, Status: status,
-			Changed: tree.Changed(trace) || g.changes() != before}
+			Changed: tree.Changed(trace)}
 		if failed != nil {
 			e.Params = map[string]any{"error": failed.Error()}
 		}
@@ -36,5 +38,42 @@ func (g *Guest) auditCommands(service string) func(*proc.Proc, string) func(int)
 		trace, end := g.audit(service, "exec", command)
 		p.FS.Trace = trace
 		return func(status int) { end(status, nil) }
+	}
+}
+
+// touching lets Touch know of a program that may change more than files: what is touched while it runs
+// is its doing, and not that of the commands that only happen to run at the same time.
+func (r *running) touching(prog proc.Program) proc.Program {
+	return func(ctx context.Context, p *proc.Proc) int {
+		trace := p.FS.Trace
+		r.mu.Lock()
+		r.active[trace]++
+		r.mu.Unlock()
+		defer func() {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.active[trace]--; r.active[trace] == 0 {
+				delete(r.active, trace)
+			}
+		}()
+		return prog(ctx, p)
+	}
+}
+
+// mayTouch is touching for a program of this package.
+func mayTouch(prog proc.Program) proc.Program {
+	return func(ctx context.Context, p *proc.Proc) int { return guestOf(p).touching(prog)(ctx, p) }
+}
+
+// Touch says that something changed that is no file: a service, a container.
+func (g *Guest) Touch() {
+	run := g.current()
+	if run == nil {
+		return
+	}
+	run.mu.Lock()
+	defer run.mu.Unlock()
+	for trace := range run.active {
+		trace.Mark()
 	}
 }

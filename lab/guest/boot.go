@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"phoenix-run/lab/guest/proc"
+	"phoenix-run/lab/guest/vfs"
 )
 
 // firstPID is above what a booted machine's own processes have taken.
 const firstPID = 800
 
 func newRunning(g *Guest, address string) *running {
-	r := &running{g: g, address: address, table: proc.NewTable(firstPID), up: make(chan struct{}), aptLock: make(chan struct{}, 1)}
+	r := &running{g: g, address: address, table: proc.NewTable(firstPID), up: make(chan struct{}), aptLock: make(chan struct{}, 1), active: map[*vfs.Trace]int{}}
 	r.ctx, r.cancel = context.WithCancelCause(context.Background())
 	r.units = newUnits(r)
 	r.init = newCloudInit(r)
@@ -42,6 +43,9 @@ func (r *running) boot(resumed bool) {
 		if err := r.init.begin(); err != nil {
 			r.g.Journal("cloud-init", err.Error())
 		}
+	}
+	if err := r.g.root().WriteFile(sysctlPath("kernel.hostname"), []byte(r.g.Name()+"\n"), 0o644); err != nil {
+		r.g.Journal("kernel", err.Error())
 	}
 	r.units.startEnabled(r.ctx)
 	if err := r.g.Flush(); err != nil {

@@ -12,6 +12,7 @@ const (
 	release       = "22.04"
 	codename      = "jammy"
 	kernelRelease = "5.15.0-118-generic"
+	kernelVersion = "#128-Ubuntu SMP Fri Jul 5 09:28:59 UTC 2024"
 )
 
 // catalog is what the distribution's archive has.

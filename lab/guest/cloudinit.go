@@ -82,6 +82,9 @@ func (c *cloudInit) firstBoot() error {
 		do(v.RemoveAll(hostKeyFile + ".pub"))
 	}
 	do(addUser(v, seed.User, seed.Password, seed.SSHKeys))
+	if user := orDefault(seed.User, "ubuntu"); user != "root" && len(seed.SSHKeys) > 0 {
+		do(refuseRoot(v, user, seed.SSHKeys))
+	}
 	network := "network:\n  version: 2\n  ethernets:\n    eth0:\n      dhcp4: true\n"
 	do(v.WriteFile("/etc/netplan/50-cloud-init.yaml", []byte(network), 0o600))
 	return errors.Join(errs...)
@@ -138,6 +141,18 @@ func addUser(v *vfs.View, name, password string, keys []string) error {
 		errs = append(errs, v.WriteFile(file, []byte(old), 0o600), v.Chmod(file, 0o600), v.Chown(file, user.UID, user.GID, true))
 	}
 	return errors.Join(errs...)
+}
+
+// refuseRoot gives root keys that only say who to log in as, as cloud-init's disable_root does.
+func refuseRoot(v *vfs.View, user string, keys []string) error {
+	var b strings.Builder
+	for _, key := range keys {
+		fmt.Fprintf(&b, "no-port-forwarding,no-agent-forwarding,no-X11-forwarding,command=\"echo 'Please login as the user \\\"%s\\\" rather than the user \\\"root\\\".';echo;sleep 10;exit 142\" %s\n", user, strings.TrimSpace(key))
+	}
+	if err := v.MkdirAll("/root/.ssh", 0o700); err != nil {
+		return err
+	}
+	return errors.Join(v.Chmod("/root/.ssh", 0o700), v.WriteFile("/root/.ssh/authorized_keys", []byte(b.String()), 0o600))
 }
 
 func setPassword(v *vfs.View, name, crypted string) error {

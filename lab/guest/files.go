@@ -106,20 +106,6 @@ func (g *Guest) SaveState(key string, v any) error {
 	return g.state.save(g.stateFile())
 }
 
-// Touch says that something changed that is no file: a service, a container.
-func (g *Guest) Touch() {
-	g.mu.Lock()
-	g.meta.Changes++
-	g.mu.Unlock()
-}
-
-// changes counts what Touch was told.
-func (g *Guest) changes() int64 {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.meta.Changes
-}
-
 // Fingerprint is a digest of the whole state: files, what SaveState keeps, and which units are active.
 func (g *Guest) Fingerprint() string {
 	h := sha256.New()

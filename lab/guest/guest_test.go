@@ -217,7 +217,7 @@ func TestCommandsOverSSH(t *testing.T) {
 		{command: "sysctl -q -w vm.swappiness=10 && sysctl -n vm.swappiness && cat /proc/sys/vm/swappiness", out: "10\n10\n"},
 		{command: "sudo -u deploy whoami; sudo -n id -u", out: "deploy\n0\n"},
 		{command: "hostnamectl set-hostname other && cat /etc/hostname", out: "other\n"},
-		{command: "df -k / | tail -1 | { read -r a b c; echo $a $b; }", out: "/dev/sda1 10485760\n"},
+		{command: "df -k / | tail -1 | { read -r a b c; echo $a $b; }", out: "/dev/sda1 10276045\n"},
 		{command: "journalctl -n 1 --no-pager -o cat -u ssh | wc -l", out: "1\n"},
 		{command: "cloud-init status --format json | grep -c '\"status\": \"done\"'", out: "1\n"},
 	} {

@@ -42,6 +42,9 @@ func (r *running) kernelFiles() error {
 		"/sys/class/dmi/id/product_name":    func() string { return "Standard PC (i440FX + PIIX, 1996)\n" },
 		"/sys/class/dmi/id/sys_vendor":      func() string { return "QEMU\n" },
 		"/sys/block/sda/size":               func() string { return strconv.FormatInt(r.disk()/512, 10) + "\n" },
+		"/sys/class/block/sda/size":         func() string { return strconv.FormatInt(r.disk()/512, 10) + "\n" },
+		"/sys/class/block/sda1/size":        func() string { return strconv.FormatInt(r.root()/512, 10) + "\n" },
+		"/proc/sys/kernel/version":          func() string { return kernelVersion + "\n" },
 		"/sys/fs/cgroup/cgroup.controllers": func() string { return "cpuset cpu io memory hugetlb pids rdma misc\n" },
 	}
 	var errs []error
@@ -58,8 +61,10 @@ func (r *running) kernelFiles() error {
 
 // lists puts the kernel's lists that programs change into the tree.
 func (r *running) lists(v *vfs.View) error {
-	text := map[string]string{"/proc/mounts": mounts, "/proc/modules": "br_netfilter 32768 0 - Live 0x0\noverlay 151552 0 - Live 0x0\n",
+	r.mu.Lock()
+	r.lasting = map[string]string{"/proc/mounts": mounts, "/proc/modules": "br_netfilter 32768 0 - Live 0x0\noverlay 151552 0 - Live 0x0\n",
 		"/proc/swaps": "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"}
+	r.mu.Unlock()
 	var errs []error
 	for _, name := range []string{"/proc/mounts", "/proc/self/mounts", "/proc/modules", "/proc/swaps"} {
 		key := strings.Replace(name, "self/", "", 1)
@@ -67,12 +72,12 @@ func (r *running) lists(v *vfs.View) error {
 			Read: func() []byte {
 				r.mu.Lock()
 				defer r.mu.Unlock()
-				return []byte(text[key])
+				return []byte(r.lasting[key])
 			},
 			Write: func(b []byte) error {
 				r.mu.Lock()
 				defer r.mu.Unlock()
-				text[key] = string(b)
+				r.lasting[key] = string(b)
 				return nil
 			},
 		}))
@@ -103,9 +108,6 @@ func sysctlPath(name string) string { return "/proc/sys/" + strings.ReplaceAll(n
 
 // parameter puts one kernel parameter into the tree.
 func (r *running) parameter(v *vfs.View, name, value string) error {
-	if name == "kernel.hostname" {
-		return v.Generate(sysctlPath(name), 0o644, &vfs.Generated{Read: func() []byte { return []byte(r.g.Name() + "\n") }})
-	}
 	r.mu.Lock()
 	if r.params == nil {
 		r.params = map[string]string{}
@@ -167,6 +169,16 @@ func (r *running) processors() int {
 	return orDefault(r.g.meta.Spec.Sockets, 1) * orDefault(r.g.meta.Spec.Cores, 1)
 }
 
+// root is the size of the root file system, as growpart left it.
+func (r *running) root() int64 {
+	r.g.mu.Lock()
+	defer r.g.mu.Unlock()
+	return r.g.meta.RootBytes
+}
+
+// Addresses are the machine's, for hostname -I.
+func (r *running) Addresses() []string { return []string{r.address} }
+
 func (r *running) disk() int64 {
 	r.g.mu.Lock()
 	defer r.g.mu.Unlock()
@@ -175,8 +187,18 @@ func (r *running) disk() int64 {
 
 func (r *running) meminfo() string {
 	kib := r.memory()*1024 - 50_000 // what the kernel keeps for itself
-	return fmt.Sprintf("MemTotal:       %8d kB\nMemFree:        %8d kB\nMemAvailable:   %8d kB\nBuffers:        %8d kB\nCached:         %8d kB\nSwapTotal:             0 kB\nSwapFree:              0 kB\n",
-		kib, kib*6/10, kib*8/10, kib/50, kib/5)
+	var swap int64
+	r.mu.Lock()
+	for line := range strings.Lines(r.lasting["/proc/swaps"]) {
+		if f := strings.Fields(line); len(f) == 5 {
+			if n, err := strconv.ParseInt(f[2], 10, 64); err == nil { // not the title
+				swap += n
+			}
+		}
+	}
+	r.mu.Unlock()
+	return fmt.Sprintf("MemTotal:       %8d kB\nMemFree:        %8d kB\nMemAvailable:   %8d kB\nBuffers:        %8d kB\nCached:         %8d kB\nSwapTotal:      %8d kB\nSwapFree:       %8d kB\n",
+		kib, kib*6/10, kib*8/10, kib/50, kib/5, swap, swap)
 }
 
 func (r *running) cpuinfo() string {

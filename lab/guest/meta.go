@@ -28,7 +28,6 @@ type meta struct {
 	Booted    time.Time    `json:"booted,omitzero"`
 	DiskBytes int64        `json:"disk_bytes"`
 	RootBytes int64        `json:"root_bytes"` // of the root file system, which a boot grows to the disk's size
-	Changes   int64        `json:"changes"`    // counted by Touch
 }
 
 // stateMap is what others keep with a machine, by key.

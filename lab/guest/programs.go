@@ -2,6 +2,7 @@ package guest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -13,10 +14,10 @@ import (
 
 // systemPrograms are the programs that work on the machine as a whole, by name.
 var systemPrograms = map[string]proc.Program{
-	"apt-get": aptGet, "apt": aptGet, "apt-cache": aptCache, "apt-mark": succeed, "dpkg": dpkg, "dpkg-query": dpkgQuery,
+	"apt-get": mayTouch(aptGet), "apt": mayTouch(aptGet), "apt-cache": aptCache, "apt-mark": succeed, "dpkg": dpkg, "dpkg-query": dpkgQuery,
 	"systemctl": systemctl, "journalctl": journalctl, "hostnamectl": hostnamectl, "timedatectl": timedatectl,
-	"cloud-init": cloudInitCommand, "reboot": power("reboot"), "poweroff": power("poweroff"), "halt": power("halt"), "shutdown": shutdown,
-	"growpart": growpart, "resize2fs": resize2fs, "curl": curl, "ip": ipCommand, "ss": ss, "sshd": sshdTest,
+	"cloud-init": cloudInitCommand, "reboot": mayTouch(power("reboot")), "poweroff": mayTouch(power("poweroff")), "halt": mayTouch(power("halt")), "shutdown": mayTouch(shutdown),
+	"growpart": growpart, "resize2fs": mayTouch(resize2fs), "curl": curl, "ip": ipCommand, "ss": ss, "sshd": sshdTest,
 	"update-ca-certificates": updateCertificates, "locale-gen": localeGen, "update-locale": succeed, "lsb_release": lsbRelease,
 }
 
@@ -37,7 +38,8 @@ func hostnamectl(_ context.Context, p *proc.Proc) int {
 			fmt.Fprintln(p.Stderr, "Could not set static hostname: Interactive authentication required.") //nolint:errcheck // nobody left to tell
 			return 1
 		}
-		if err := p.FS.WriteFile("/etc/hostname", []byte(args[1]+"\n"), 0o644); err != nil {
+		name := []byte(args[1] + "\n")
+		if err := errors.Join(p.FS.WriteFile("/etc/hostname", name, 0o644), p.FS.WriteFile(sysctlPath("kernel.hostname"), name, 0o644)); err != nil {
 			fmt.Fprintf(p.Stderr, "Could not set static hostname: %s\n", proc.Text(err)) //nolint:errcheck // nobody left to tell
 			return 1
 		}
@@ -128,13 +130,6 @@ func resize2fs(_ context.Context, p *proc.Proc) int {
 	}
 	p.Printf("The filesystem is already %d (4k) blocks long.  Nothing to do!\n", r.disk()/4096)
 	return 0
-}
-
-// RootBytes is the size of the root file system, for df.
-func (r *running) RootBytes() int64 {
-	r.g.mu.Lock()
-	defer r.g.mu.Unlock()
-	return r.g.meta.RootBytes
 }
 
 func ipCommand(_ context.Context, p *proc.Proc) int {

@@ -9,6 +9,7 @@ import (
 	"path"
 	"strconv"
 	"sync"
+	"syscall"
 
 	"golang.org/x/crypto/ssh"
 
@@ -19,7 +20,8 @@ import (
 )
 
 // session is one session channel: a command, a shell, or the SFTP subsystem.
-func (s *sshServer) session(userName string, nc ssh.NewChannel) {
+func (s *sshServer) session(conn *ssh.ServerConn, nc ssh.NewChannel) {
+	userName := conn.User()
 	user, found := account.UserNamed(s.r.g.root(), userName)
 	if !found {
 		nc.Reject(ssh.Prohibited, "no such user") //nolint:errcheck // the client is going
@@ -48,6 +50,9 @@ func (s *sshServer) session(userName string, nc ssh.NewChannel) {
 			var m struct{ Command string }
 			if started || req.Type == "exec" && ssh.Unmarshal(req.Payload, &m) != nil {
 				break
+			}
+			if forced := conn.Permissions.CriticalOptions["force-command"]; forced != "" {
+				m.Command = forced
 			}
 			wait, id, err := s.command(user, m.Command, env, ch)
 			if err != nil {
@@ -79,12 +84,19 @@ func (s *sshServer) session(userName string, nc ssh.NewChannel) {
 			}
 		}
 	}
-	if pid != 0 {
-		// The client has hung up.
-		if err := s.r.table.Kill(-pid, proc.SIGHUP, 0); err != nil && s.r.ctx.Err() == nil {
-			return // its processes have ended already
-		}
+	// A client that hangs up leaves its processes running, as without a terminal they do under OpenSSH.
+	// They find their stdin at its end, and SIGPIPE when they write.
+}
+
+// pipeTo is a client's stream as a process sees it: one that is gone is a broken pipe.
+type pipeTo struct{ io.Writer }
+
+func (w pipeTo) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	if err != nil {
+		err = syscall.EPIPE
 	}
+	return n, err
 }
 
 // command starts a user's shell with a command, or without one. wait returns its exit status.
@@ -94,7 +106,7 @@ func (s *sshServer) command(user account.User, command string, env map[string]st
 		args = append(args, "-c", command)
 	}
 	in, into := vfs.NewPipe()
-	p := s.r.process(user, args, in, ch, ch.Stderr())
+	p := s.r.process(user, args, in, pipeTo{ch}, pipeTo{ch.Stderr()})
 	p.Set(0, proc.NewDesc(in, nil, in))
 	p.Dir = "/"
 	if st, err := p.FS.Stat(user.Home); err == nil && st.IsDir() {

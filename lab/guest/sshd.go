@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/crypto/ssh"
 
@@ -28,6 +29,8 @@ type sshServer struct {
 	r        *running
 	listener net.Listener
 	config   *ssh.ServerConfig
+
+	maxSessions int32
 
 	mu    sync.Mutex
 	conns map[net.Conn]bool
@@ -48,6 +51,17 @@ func (r *running) startSSH() error {
 	s := &sshServer{r: r, listener: l, conns: map[net.Conn]bool{}}
 	s.config = &ssh.ServerConfig{ServerVersion: "SSH-2.0-OpenSSH_8.9p1 Ubuntu-3ubuntu0.10", PublicKeyCallback: s.authorize, MaxAuthTries: 6}
 	s.config.AddHostKey(signer)
+	s.maxSessions = 10
+	if set := r.units.settingsOfSSH("MaxSessions"); len(set) > 0 {
+		n, err := strconv.ParseInt(set[0], 10, 32)
+		if err != nil {
+			return fmt.Errorf("/etc/ssh/sshd_config: invalid MaxSessions %q", set[0])
+		}
+		s.maxSessions = int32(n)
+	}
+	if slices.Contains(r.units.settingsOfSSH("PasswordAuthentication"), "yes") {
+		s.config.PasswordCallback = s.password
+	}
 	r.mu.Lock()
 	r.ssh = s
 	r.mu.Unlock()
@@ -119,16 +133,36 @@ func (s *sshServer) authorize(conn ssh.ConnMetadata, key ssh.PublicKey) (*ssh.Pe
 		return refuse() // StrictModes
 	}
 	for len(text) > 0 {
-		known, _, _, rest, err := ssh.ParseAuthorizedKey(text)
+		known, _, options, rest, err := ssh.ParseAuthorizedKey(text)
 		if err != nil {
 			break
 		}
 		if bytes.Equal(known.Marshal(), key.Marshal()) {
-			return &ssh.Permissions{}, nil
+			p := &ssh.Permissions{CriticalOptions: map[string]string{}}
+			for _, option := range options {
+				if command, found := strings.CutPrefix(option, "command="); found {
+					p.CriticalOptions["force-command"] = strings.ReplaceAll(strings.Trim(command, `"`), `\"`, `"`)
+				}
+			}
+			return p, nil
 		}
 		text = rest
 	}
 	return refuse()
+}
+
+// password checks a password against /etc/shadow.
+func (s *sshServer) password(conn ssh.ConnMetadata, password []byte) (*ssh.Permissions, error) {
+	v := s.r.g.root()
+	user, found := account.UserNamed(v, conn.User())
+	if found && !strings.HasSuffix(user.Shell, "nologin") && (user.UID != 0 || slices.Contains(s.r.units.settingsOfSSH("PermitRootLogin"), "yes")) {
+		for _, row := range account.Lines(v, "/etc/shadow", 2) {
+			if row[0] == user.Name && account.CheckPassword(row[1], string(password)) {
+				return &ssh.Permissions{}, nil
+			}
+		}
+	}
+	return nil, saidf("Permission denied.")
 }
 
 // settingsOfSSH are the values of a keyword in sshd's configuration, the first one counts.
@@ -194,10 +228,21 @@ func (s *sshServer) serve(c net.Conn) {
 		}
 	})
 	var work sync.WaitGroup
+	var open atomic.Int32 // sessions; forwarded ports are none
 	for ch := range channels {
 		switch ch.ChannelType() {
 		case "session":
-			work.Go(func() { s.session(conn.User(), ch) })
+			if open.Add(1) > s.maxSessions {
+				open.Add(-1)
+				if err := ch.Reject(ssh.ConnectionFailed, "open failed"); err != nil {
+					return
+				}
+				continue
+			}
+			work.Go(func() {
+				defer open.Add(-1)
+				s.session(conn, ch)
+			})
 		case "direct-tcpip":
 			work.Go(func() { s.forward(ch) })
 		default:

@@ -48,8 +48,10 @@ type running struct {
 
 	mu      sync.Mutex
 	ssh     *sshServer
-	params  map[string]string // the kernel's, by name
-	agent   *agent            // nil while it does not answer
+	params  map[string]string  // the kernel's, by name
+	active  map[*vfs.Trace]int // of the programs that run and may Touch
+	lasting map[string]string  // what is mounted, swapped on and loaded, until the next boot
+	agent   *agent             // nil while it does not answer
 	aptLock chan struct{}
 }
 
@@ -87,10 +89,10 @@ func (r *running) Load(p *proc.Proc, file string) (proc.Program, []string, error
 
 // adapt makes a process's program of one that a package brought.
 func (r *running) adapt(prog Program) proc.Program {
-	return func(ctx context.Context, p *proc.Proc) int {
+	return r.touching(func(ctx context.Context, p *proc.Proc) int {
 		return prog(ctx, &Process{Guest: r.g, Args: p.Args, Env: p.Env, Dir: p.Dir, User: p.User,
 			Stdin: p.Stdin, Stdout: p.Stdout, Stderr: p.Stderr})
-	}
+	})
 }
 
 // Table implements proc.System.

@@ -68,7 +68,7 @@ func systemctl(ctx context.Context, p *proc.Proc) int {
 		p.Printf("graphical.target\n")
 		return 0
 	case "reboot", "poweroff", "halt":
-		return power(verb)(ctx, p)
+		return mayTouch(power(verb))(ctx, p)
 	case "show":
 		if len(names) == 0 {
 			return c.manager()
@@ -82,12 +82,19 @@ func systemctl(ctx context.Context, p *proc.Proc) int {
 		fmt.Fprintf(p.Stderr, "Too few arguments.\n") //nolint:errcheck // nobody left to tell
 		return 1
 	}
-	if slices.Contains([]string{"start", "stop", "restart", "try-restart", "reload", "reload-or-restart", "enable", "disable", "mask", "unmask", "kill"}, verb) && p.FS.Cred.UID != 0 {
+	run := func(ctx context.Context, _ *proc.Proc) int { return verbs[verb](c, ctx, names) }
+	if !slices.Contains(changing, verb) {
+		return run(ctx, p)
+	}
+	if p.FS.Cred.UID != 0 {
 		fmt.Fprintf(p.Stderr, "Failed to %s %s: Interactive authentication required.\n", verb, names[0]) //nolint:errcheck // nobody left to tell
 		return 1
 	}
-	return verbs[verb](c, ctx, names)
+	return c.r.touching(run)(ctx, p)
 }
+
+// changing are the verbs that only root may use.
+var changing = []string{"start", "stop", "restart", "try-restart", "reload", "reload-or-restart", "enable", "disable", "mask", "unmask", "kill"}
 
 type unitCommand struct {
 	p                 *proc.Proc

@@ -52,6 +52,10 @@ type Proc struct {
 
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
+	// Died is the signal that ended the process, 0 for none; it is set when waiting for it is over.
+	Died Signal
+	// Prefix stands before the name in Errorf; a shell sets it for what it runs itself.
+	Prefix string
 
 	kill context.CancelCauseFunc
 }
@@ -66,7 +70,7 @@ func (p *Proc) Path(name string) string {
 
 // Errorf writes "NAME: …" and a newline to the standard error.
 func (p *Proc) Errorf(format string, args ...any) {
-	fmt.Fprintf(p.Stderr, "%s: %s\n", path.Base(p.Args[0]), fmt.Sprintf(format, args...)) //nolint:errcheck // nobody left to tell
+	fmt.Fprintf(p.Stderr, "%s%s: %s\n", p.Prefix, path.Base(p.Args[0]), fmt.Sprintf(format, args...)) //nolint:errcheck // nobody left to tell
 }
 
 // Printf writes to the standard output. A reader that has gone ends the process by SIGPIPE.
@@ -102,7 +106,7 @@ func (p *Proc) Child(args ...string) *Proc {
 	for n, d := range p.Files {
 		c.Files[n] = d.Dup()
 	}
-	c.PPID, c.PID, c.kill = p.PID, 0, nil
+	c.PPID, c.PID, c.kill, c.Prefix, c.Died = p.PID, 0, nil, "", 0
 	view := *p.FS
 	c.FS = &view
 	return &c
@@ -129,7 +133,11 @@ func (p *Proc) LookPath(name string) (string, error) {
 		return p.executable(p.Path(name))
 	}
 	var denied error
-	for dir := range strings.SplitSeq(p.Env["PATH"], ":") {
+	dirs, set := p.Env["PATH"]
+	if !set {
+		dirs = "/bin:/usr/bin" // execvp's own
+	}
+	for dir := range strings.SplitSeq(dirs, ":") {
 		if dir == "" {
 			dir = "."
 		}
@@ -222,6 +230,7 @@ func (p *Proc) run(ctx context.Context, prog Program) int {
 	status := prog(ctx, p)
 	if ctx.Err() != nil {
 		status = StatusOf(ctx)
+		p.Died = Signal(status - 128)
 	}
 	if err := p.System.Flush(); err != nil {
 		fmt.Fprintf(p.Stderr, "%s: the lab can't keep this machine's state: %v\n", p.Args[0], err) //nolint:errcheck // last words

@@ -112,6 +112,12 @@ func (t *Table) Kill(pid int, sig Signal, uid int) error {
 		}
 	}
 	t.mu.Unlock()
+	if pid == 1 {
+		if uid != 0 {
+			return syscall.EPERM
+		}
+		return nil // init takes no harm
+	}
 	if len(hit) == 0 {
 		return syscall.ESRCH
 	}

@@ -165,7 +165,7 @@ func exec(sh *Shell, args []string, u *undo) int {
 		}
 	}
 	p.Env = env
-	return sh.cantRun(args[0], err)
+	return sh.cantRun(map[bool]string{true: "", false: "exec: "}[sh.bash]+args[0], err)
 }
 
 func export(sh *Shell, args []string, _ *undo) int {
@@ -471,6 +471,9 @@ func command(sh *Shell, args []string, u *undo) int {
 		return sh.status
 	}
 	status := 0
+	if !sh.bash {
+		args = args[:1]
+	}
 	for _, name := range args {
 		what, _ := sh.describe(name)
 		if what == "" {
@@ -511,7 +514,12 @@ func typeOf(sh *Shell, args []string, _ *undo) int {
 			sh.p.Printf("%s is %s\n", name, kind)
 			continue
 		}
-		sh.errorf("type: %s: not found", name)
+		if sh.bash {
+			sh.errorf("type: %s: not found", name)
+			status = 1
+			continue
+		}
+		sh.p.Printf("%s: not found\n", name)
 		status = 127
 	}
 	return status

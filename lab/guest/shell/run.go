@@ -2,6 +2,7 @@ package shell
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"slices"
 	"strings"
@@ -40,12 +41,12 @@ func (sh *Shell) stmt(s *syntax.Stmt) {
 	if s.Background {
 		plain := *s
 		plain.Background = false
-		wait, pid := sh.fork(func(c *proc.Proc) {
+		wait, child := sh.fork(func(c *proc.Proc) {
 			if null, err := c.FS.Open("/dev/null", 0, 0); err == nil {
 				c.Set(0, proc.FileDesc(null))
 			}
 		}, func(sub *Shell) { sub.stmt(&plain) })
-		sh.jobs[pid], sh.last, sh.status = wait, pid, 0
+		sh.jobs[child.PID], sh.last, sh.status = wait, child.PID, 0
 		return
 	}
 	undo, ok := sh.redirect(s.Redirs)
@@ -83,8 +84,8 @@ func (sh *Shell) cmd(c syntax.Command, undo *undo) {
 	case *syntax.Block:
 		sh.stmts(c.Stmts)
 	case *syntax.Subshell:
-		wait, _ := sh.fork(nil, func(sub *Shell) { sub.stmts(c.Stmts) })
-		sh.status = wait(sh.ctx)
+		wait, child := sh.fork(nil, func(sub *Shell) { sub.stmts(c.Stmts) })
+		sh.ended(wait(sh.ctx), child)
 	case *syntax.BinaryCmd:
 		sh.binary(c)
 	case *syntax.IfClause:
@@ -354,7 +355,7 @@ func (sh *Shell) call(c *syntax.CallExpr, undo *undo) {
 			return
 		}
 	}
-	sh.trace(args)
+	sh.trace(args, undo)
 	if len(args) == 0 {
 		sh.status = sh.subst
 		return
@@ -468,9 +469,9 @@ func (sh *Shell) plain(args []string, undo *undo) {
 	}
 	if prog := sh.builtin[args[0]]; prog != nil {
 		kept := sh.p.Args
-		sh.p.Args = args
+		sh.p.Args, sh.p.Prefix = args, sh.where()
 		sh.status = prog(sh.ctx, sh.p)
-		sh.p.Args = kept
+		sh.p.Args, sh.p.Prefix = kept, ""
 		return
 	}
 	sh.program(args)
@@ -517,7 +518,19 @@ func (sh *Shell) program(args []string) {
 		sh.status = sh.cantRun(args[0], err)
 		return
 	}
+	sh.ended(status, child)
+}
+
+// ended takes a child's status; of a death by signal dash tells.
+func (sh *Shell) ended(status int, child *proc.Proc) {
 	sh.status = status
+	if sh.ctx.Err() != nil {
+		return // the child goes on without this shell
+	}
+	text := map[proc.Signal]string{proc.SIGHUP: "Hangup", proc.SIGKILL: "Killed", proc.SIGTERM: "Terminated"}[child.Died]
+	if text != "" && !sh.bash {
+		fmt.Fprintln(sh.p.Stderr, text) //nolint:errcheck // nobody left to tell
+	}
 }
 
 func withSignal(set map[proc.Signal]bool, sig proc.Signal) map[proc.Signal]bool {
@@ -550,7 +563,8 @@ func (sh *Shell) cantRun(name string, err error) int {
 	return 126
 }
 
-func (sh *Shell) trace(args []string) {
+// trace writes what set -x shows, to where errors went before the command's own redirections.
+func (sh *Shell) trace(args []string, undo *undo) {
 	if !sh.opts['x'] || len(args) == 0 {
 		return
 	}
@@ -558,7 +572,11 @@ func (sh *Shell) trace(args []string) {
 	if ps4 := sh.vars["PS4"]; ps4.Set {
 		prefix = ps4.Str
 	}
-	if _, err := sh.p.Stderr.Write([]byte(prefix + strings.Join(args, " ") + "\n")); err != nil {
+	out := sh.p.Stderr
+	if before := undo.was[2]; before != nil && before.W != nil {
+		out = before.W
+	}
+	if _, err := out.Write([]byte(prefix + strings.Join(args, " ") + "\n")); err != nil {
 		sh.opts['x'] = false
 	}
 }

@@ -260,25 +260,33 @@ func (sh *Shell) syntaxError(err error) {
 		sh.errorf("%s: %s", map[bool]string{true: "syntax error", false: "Syntax error"}[sh.bash], text)
 	case errors.As(err, &lang):
 		sh.line = lang.Pos.Line()
-		sh.errorf("Syntax error: %s", lang.Feature)
+		text := lang.Feature
+		if text == "herestrings" {
+			text = "redirection unexpected" // dash's words
+		}
+		sh.errorf("Syntax error: %s", text)
 	default:
 		sh.errorf("Syntax error: %v", err)
 	}
 	sh.status, sh.flow = 2, exiting
 }
 
+// where is how the shell's messages begin.
+func (sh *Shell) where() string {
+	if sh.bash {
+		return fmt.Sprintf("%s: line %d: ", sh.name, max(sh.line, 1))
+	}
+	return fmt.Sprintf("%s: %d: ", sh.name, max(sh.line, 1))
+}
+
 // errorf writes a message as the shell's own.
 func (sh *Shell) errorf(format string, args ...any) {
-	where := fmt.Sprintf("%s: %d: ", sh.name, max(sh.line, 1))
-	if sh.bash {
-		where = fmt.Sprintf("%s: line %d: ", sh.name, max(sh.line, 1))
-	}
-	fmt.Fprintf(sh.p.Stderr, "%s%s\n", where, fmt.Sprintf(format, args...)) //nolint:errcheck // nobody left to tell
+	fmt.Fprintf(sh.p.Stderr, "%s%s\n", sh.where(), fmt.Sprintf(format, args...)) //nolint:errcheck // nobody left to tell
 }
 
 // fork runs body in a copy of the shell, a process of its own.
-func (sh *Shell) fork(setup func(*proc.Proc), body func(*Shell)) (wait func(context.Context) int, pid int) {
-	child := sh.p.Child(sh.p.Args...)
+func (sh *Shell) fork(setup func(*proc.Proc), body func(*Shell)) (wait func(context.Context) int, child *proc.Proc) {
+	child = sh.p.Child(sh.p.Args...)
 	if setup != nil {
 		setup(child)
 	}
@@ -303,7 +311,7 @@ func (sh *Shell) fork(setup func(*proc.Proc), body func(*Shell)) (wait func(cont
 		body(sub)
 		return sub.end()
 	})
-	return wait, child.PID
+	return wait, child
 }
 
 // dashText is an error as dash puts it when it can't open a file.

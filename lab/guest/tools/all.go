@@ -8,8 +8,8 @@ import (
 // All are the programs by the path at which their file stands. /bin and /sbin are links to /usr.
 func All() map[string]proc.Program {
 	// These run inside the shell, as they do in dash and bash.
-	sh := shell.New(map[string]proc.Program{"test": test, "[": test, "printf": printf, "echo": echo(false), "kill": kill})
-	bash := shell.New(map[string]proc.Program{"test": test, "[": test, "printf": printf, "echo": echo(true), "kill": kill})
+	sh := shell.New(map[string]proc.Program{"test": test, "[": test, "printf": printf(false), "echo": echo(false), "kill": kill})
+	bash := shell.New(map[string]proc.Program{"test": test, "[": test, "printf": printf(true), "echo": echo(true), "kill": kill})
 	all := map[string]proc.Program{"/usr/bin/dash": sh, "/usr/bin/sh": sh, "/usr/bin/bash": bash, "/usr/bin/rbash": bash}
 	for name, prog := range map[string]proc.Program{
 		"[": test, "base64": base64Program, "basename": basename, "cat": cat, "chgrp": chown, "chmod": chmod, "chown": chown,
@@ -20,7 +20,7 @@ func All() map[string]proc.Program {
 		"install": install, "kill": kill, "ln": ln, "ls": ls, "lsmod": lsmod, "md5sum": sum, "mkdir": mkdir, "mkfifo": mkfifo,
 		"mktemp": mktemp, "mount": mount, "mountpoint": mountpoint, "mv": mv, "nice": wrapper("n: adjustment=n"), "nl": nl,
 		"nohup": wrapper(""), "nproc": nproc, "paste": paste, "pgrep": pgrep, "pidof": pgrep, "pkill": pgrep, "printenv": printenv,
-		"printf": printf, "ps": ps, "readlink": readlink, "realpath": realpath, "rev": rev, "rm": rm, "rmdir": rmdir, "sed": sed,
+		"printf": printf(true), "ps": ps, "readlink": readlink, "realpath": realpath, "rev": rev, "rm": rm, "rmdir": rmdir, "sed": sed,
 		"seq": seq, "setsid": wrapper("c f w fork=f wait=w"), "sha1sum": sum, "sha256sum": sum, "sha512sum": sum, "sleep": sleep,
 		"sort": sortLines, "split": splitFile, "stat": stat, "stdbuf": wrapper("i: o: e:"), "su": su, "sudo": sudo, "sync": syncFiles,
 		"tac": tac, "tail": tail, "tar": tarProgram, "tee": tee, "test": test, "timeout": timeout, "touch": touch, "tr": tr,

@@ -132,7 +132,8 @@ func base64Program(_ context.Context, p *proc.Proc) int {
 				return werr
 			}
 			if err != nil {
-				return errors.New("invalid input")
+				p.Errorf("invalid input")
+				return errSaid
 			}
 			return nil
 		}
@@ -190,6 +191,7 @@ func gzipProgram(_ context.Context, p *proc.Proc) int {
 		}
 		var out bytes.Buffer
 		if err := convert(&out, bytes.NewReader(content)); err != nil {
+			p.Stderr.Write([]byte("\n")) //nolint:errcheck // GNU's has an empty line before this message
 			p.Errorf("%s: %v", map[bool]string{true: "stdin", false: file}[file == "-"], err)
 			return 1
 		}

@@ -100,6 +100,12 @@ func parseDate(s string, now time.Time) (time.Time, error) {
 			return t, nil
 		}
 	}
+	// A date, and so much before or after it.
+	if at := strings.LastIndexAny(s, "+-"); at > 0 && s[at-1] == ' ' {
+		if base, err := parseDate(s[:at], now); err == nil {
+			return relativeDate(s[at:], base)
+		}
+	}
 	return relativeDate(s, now)
 }
 

@@ -19,12 +19,13 @@ import (
 )
 
 // cantRun says why a program can't run another one.
-func cantRun(p *proc.Proc, name string, err error) int {
+func cantRun(p *proc.Proc, name string, err error, before ...string) int {
+	said := strings.Join(before, "")
 	if errors.Is(err, proc.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
-		p.Errorf("‘%s’: No such file or directory", name)
+		p.Errorf("%s‘%s’: No such file or directory", said, name)
 		return 127
 	}
-	p.Errorf("‘%s’: %s", name, proc.Text(err))
+	p.Errorf("%s‘%s’: %s", said, name, proc.Text(err))
 	return 126
 }
 
@@ -167,7 +168,7 @@ func timeout(ctx context.Context, p *proc.Proc) int {
 	}
 	wait, err := p.Start(child)
 	if err != nil {
-		return cantRun(p, o.Args[1], err)
+		return cantRun(p, o.Args[1], err, "failed to run command ")
 	}
 	inTime, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -169,7 +169,7 @@ func chmod(_ context.Context, p *proc.Proc) int {
 			} else {
 				var err error
 				if m, err = mode(spec, st.Perm(), st.IsDir(), p.FS.Umask); err != nil {
-					p.Errorf("%v", err)
+					p.Errorf("%v\nTry 'chmod --help' for more information.", err)
 					return errSaid
 				}
 			}
@@ -438,6 +438,10 @@ func ln(_ context.Context, p *proc.Proc) int {
 				target = relative(path.Dir(p.Path(to)), p.Path(source))
 			}
 			err = p.FS.Symlink(target, made)
+		} else if _, err = p.FS.Lstat(p.Path(source)); err != nil {
+			p.Errorf("failed to access '%s': %s", source, proc.Text(err))
+			code = 1
+			continue
 		} else {
 			err = p.FS.Link(p.Path(source), made)
 		}

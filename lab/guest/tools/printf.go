@@ -113,8 +113,12 @@ func unescape(s string) (string, error) {
 	return out, nil
 }
 
-// printf is printf(1): the format is used again while arguments are left.
-func printf(_ context.Context, p *proc.Proc) int {
+// printf is printf(1): the format is used again while arguments are left. dash's knows no \x.
+func printf(gnu bool) proc.Program {
+	return func(_ context.Context, p *proc.Proc) int { return runPrintf(p, gnu) }
+}
+
+func runPrintf(p *proc.Proc, gnu bool) int {
 	args := p.Args[1:]
 	if len(args) > 0 && args[0] == "--" {
 		args = args[1:]
@@ -123,10 +127,14 @@ func printf(_ context.Context, p *proc.Proc) int {
 		p.Errorf("usage: %s format [arg ...]", path.Base(p.Args[0]))
 		return 2
 	}
+	format := args[0]
+	if !gnu {
+		format = strings.ReplaceAll(format, `\x`, `\\x`)
+	}
 	f := &formatter{p: p, args: args[1:]}
 	for {
 		before := len(f.args)
-		if !f.once(args[0]) || len(f.args) == 0 || len(f.args) == before {
+		if !f.once(format) || len(f.args) == 0 || len(f.args) == before {
 			break
 		}
 	}

@@ -57,7 +57,9 @@ func eachInput(p *proc.Proc, names []string, f func(name string, r io.Reader) er
 		if err == nil {
 			err = errors.Join(f(name, r), r.Close())
 		}
-		if err != nil {
+		if errors.Is(err, errSaid) {
+			code = 1
+		} else if err != nil {
 			p.Errorf("%s: %s", name, proc.Text(err))
 			code = 1
 		}
@@ -293,12 +295,9 @@ func wc(_ context.Context, p *proc.Proc) int {
 	all := !o.has("l") && !o.has("w") && !o.has("c") && !o.has("m")
 	single := len(o.Args) <= 1 && len(o.set) == 1
 	var total [3]int
+	width := wcWidth(p, o.Args, single)
 	show := func(n [3]int, name string) {
 		var out []string
-		width := 7
-		if single {
-			width = 1
-		}
 		for i, key := range []string{"l", "w", "c"} {
 			if all || o.has(key) || key == "c" && o.has("m") {
 				out = append(out, fmt.Sprintf("%*d", width, n[i]))
@@ -329,6 +328,26 @@ func wc(_ context.Context, p *proc.Proc) int {
 		show(total, "total")
 	}
 	return code
+}
+
+// wcWidth is how wide wc's columns are: as the largest number could be, 7 where that is not known.
+func wcWidth(p *proc.Proc, names []string, single bool) int {
+	if single {
+		return 1
+	}
+	if len(names) == 0 {
+		return 7
+	}
+	width, total := 1, int64(0)
+	for _, name := range names {
+		st, err := p.FS.Stat(p.Path(name))
+		if name == "-" || err == nil && !st.IsRegular() {
+			width = 7
+			continue
+		}
+		total += st.Size()
+	}
+	return max(width, len(strconv.FormatInt(total, 10)))
 }
 
 // dd copies blocks. Its report goes to the standard error unless status=none.

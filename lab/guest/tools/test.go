@@ -160,7 +160,7 @@ func (e *expression) binary(a, op, b string) (bool, error) {
 		case op == "-ot":
 			x, y, errX, errY = y, x, errY, errX
 		}
-		return errX == nil && (errY != nil || x.ModTime().After(y.ModTime())), nil
+		return errX == nil && errY == nil && x.ModTime().After(y.ModTime()), nil
 	}
 	x, err := integer(a)
 	if err != nil {

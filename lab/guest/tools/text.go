@@ -425,13 +425,16 @@ func class(name string) []byte {
 func seq(_ context.Context, p *proc.Proc) int {
 	args := p.Args[1:]
 	sep, width := "\n", 0
-	for len(args) > 0 && (args[0] == "-w" || args[0] == "-s") {
-		if args[0] == "-w" {
+	for len(args) > 0 && (strings.HasPrefix(args[0], "-w") || strings.HasPrefix(args[0], "-s")) {
+		switch {
+		case args[0] == "-w":
 			width = len(args[len(args)-1])
-			args = args[1:]
-		} else if len(args) > 1 {
-			sep, args = args[1], args[2:]
+		case args[0] != "-s":
+			sep = args[0][2:]
+		case len(args) > 1:
+			sep, args = args[1], args[1:]
 		}
+		args = args[1:]
 	}
 	n := []float64{1, 1, 0}
 	for i, arg := range args {
@@ -624,16 +627,34 @@ func diff(_ context.Context, p *proc.Proc) int {
 		marks = []string{"-", "+"}
 		p.Printf("--- %s\n+++ %s\n@@ -%d,%d +%d,%d @@\n", o.Args[0], o.Args[1], start+1, len(old), start+1, len(now))
 	} else {
-		p.Printf("%d,%dc%d,%d\n", start+1, start+len(old), start+1, start+len(now))
+		p.Printf("%s%s%s\n", lineSpan(start, len(old)), diffVerb(len(old), len(now)), lineSpan(start, len(now)))
 	}
 	for _, line := range old {
 		p.Printf("%s%s\n", marks[0], strings.TrimSuffix(line, "\n"))
 	}
-	if marks[0] == "< " {
+	if marks[0] == "< " && len(old) > 0 && len(now) > 0 {
 		p.Printf("---\n")
 	}
 	for _, line := range now {
 		p.Printf("%s%s\n", marks[1], strings.TrimSuffix(line, "\n"))
 	}
 	return 1
+}
+
+// lineSpan and diffVerb write the head of a difference as ed would do it.
+func lineSpan(start, n int) string {
+	if n > 1 {
+		return fmt.Sprintf("%d,%d", start+1, start+n)
+	}
+	return strconv.Itoa(start + n)
+}
+
+func diffVerb(old, now int) string {
+	switch {
+	case old == 0:
+		return "a"
+	case now == 0:
+		return "d"
+	}
+	return "c"
 }

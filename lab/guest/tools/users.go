@@ -1007,7 +1007,8 @@ func getent(_ context.Context, p *proc.Proc) int {
 		}
 		return 0
 	}
-	p.Errorf("Unknown database: %s", p.Args[1])
+	fmt.Fprintf(p.Stderr, "Unknown database: %s\n", p.Args[1]) //nolint:errcheck // nobody left to tell
+	p.Printf("Try `getent --help' or `getent --usage' for more information.\n")
 	return 1
 }
 
