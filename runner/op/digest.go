@@ -31,51 +31,46 @@ func (d Digester) Value(v any) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// revealed gives v with its secrets as plain text, for digests only.
+// revealed gives v with its secrets as plain text, for digests only. Text becomes bytes, which JSON
+// writes as base64: as text, all that is no UTF-8 would look the same.
 func revealed(v any) any {
-	switch v := v.(type) {
-	case secret.Value:
-		return v.Reveal()
-	case []any:
-		list := make([]any, len(v))
-		for i, e := range v {
-			list[i] = revealed(e)
+	return leaves(v, func(v any) any {
+		switch v := v.(type) {
+		case secret.Value:
+			return []byte(v.Reveal())
+		case string:
+			return []byte(v)
 		}
-		return list
-	case map[string]any:
-		m := make(map[string]any, len(v))
-		for k, e := range v {
-			m[k] = revealed(e)
-		}
-		return m
-	case string:
-		return []byte(v) // as base64: JSON would make one replacement character of all invalid UTF-8
-	}
-	return v
+		return v
+	})
 }
 
 // RevealJSON encodes v with its secrets in plain text; the result is a secret itself.
 func RevealJSON(v any) (secret.Value, error) {
-	text, err := json.Marshal(plain(Normal(v)))
+	text, err := json.Marshal(leaves(Normal(v), func(v any) any {
+		if s, ok := v.(secret.Value); ok {
+			return s.Reveal()
+		}
+		return v
+	}))
 	return secret.New(string(text)), err
 }
 
-func plain(v any) any {
+// leaves gives v with all that is neither a list nor a map replaced.
+func leaves(v any, replace func(any) any) any {
 	switch v := v.(type) {
-	case secret.Value:
-		return v.Reveal()
 	case []any:
 		list := make([]any, len(v))
 		for i, e := range v {
-			list[i] = plain(e)
+			list[i] = leaves(e, replace)
 		}
 		return list
 	case map[string]any:
 		m := make(map[string]any, len(v))
 		for k, e := range v {
-			m[k] = plain(e)
+			m[k] = leaves(e, replace)
 		}
 		return m
 	}
-	return v
+	return replace(v)
 }
