@@ -99,12 +99,17 @@ func (t *Task) Do(o op.Operation) (op.Outcome, error) {
 	after := op.State{Attrs: change.After}
 	if change.Action == op.None {
 		after = current
-		r.Emit(event.Event{Type: event.Operation, Host: addr.Host, Address: addr.String(), Status: event.OK,
-			Position: pos, Duration: time.Since(start).Seconds(), Message: change.Note})
+		e := event.Event{Type: event.Operation, Host: addr.Host, Address: addr.String(), Status: event.OK,
+			Position: pos, Duration: time.Since(start).Seconds(), Message: change.Note}
+		if change.Cause != nil { // nothing to do as things are, but an earlier step may change that
+			e.Change = &event.Change{Action: op.None, Confidence: change.Confidence, Cause: change.Cause}
+		}
+		r.Emit(e)
 		return op.Outcome{Address: addr, Change: change, State: after}, nil
 	}
 	if r.Planning() {
 		o.Predict(r.View, change)
+		r.View.Touch(addr)
 		if r.opts.Recorder != nil {
 			r.opts.Recorder.Planned(addr, change)
 		}
