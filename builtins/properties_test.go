@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -36,21 +37,24 @@ import (
 // machines in random states, over lines that break at random places. A failure names its seed;
 // -rapid.seed=N plays it again, another N others.
 
-// check runs a property on a number of random cases. The seed is fixed unless -rapid.seed gives one, so
-// that what is tested does not change from run to run.
-func check(t *testing.T, cases int, property func(*rapid.T)) {
-	t.Helper()
-	set := func(name, value string) {
+// casesEach is how many random cases each of the four properties is held against.
+const casesEach = 500
+
+// TestMain sets how long and on which cases rapid runs, unless a flag does: the same in each run, so that a
+// change of the code, and not of the dice, makes a test fail.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := map[string]bool{}
+	flag.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	for name, value := range map[string]string{"rapid.checks": strconv.Itoa(casesEach), "rapid.seed": "20261201", "rapid.shrinktime": "10s"} {
+		if given[name] {
+			continue
+		}
 		if err := flag.Set(name, value); err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 	}
-	set("rapid.checks", fmt.Sprint(cases))
-	if flag.Lookup("rapid.seed").Value.String() == "0" {
-		set("rapid.seed", "20261201")
-		defer set("rapid.seed", "0")
-	}
-	rapid.Check(t, property)
+	os.Exit(m.Run())
 }
 
 // direct is a machine's shell without a transport between: the cheapest remote.Conn there is.
@@ -91,6 +95,9 @@ func (d *direct) Download(ctx context.Context, path string, w io.Writer) error {
 func (d *direct) Close() error   { return nil }
 func (d *direct) String() string { return "direct" }
 
+// planted is the secret that playbooks write into files.
+const planted = "hunter22hunter22"
+
 // course is one playbook on one machine.
 type course struct {
 	g       *guest.Guest
@@ -124,10 +131,12 @@ func (c *course) run(mode runner.Mode) told {
 	session := builtins.New(builtins.Options{Planning: mode == runner.Plan})
 	names := session.Predeclared()
 	names["web"] = host.New("web", dial)
-	names["secret_text"] = value.NewSecret(secret.New("hunter22hunter22"))
+	names["secret_text"] = value.NewSecret(secret.New(planted))
 	out := told{recorder: plan.NewRecorder(plan.NewSalt())}
 	var mu sync.Mutex
-	o := runner.Options{Mode: mode, Builtins: names, Guard: c.guard, Journal: c.journal,
+	redactor := new(secret.Redactor)
+	redactor.Add(planted)
+	o := runner.Options{Mode: mode, Builtins: names, Redactor: redactor, Guard: c.guard, Journal: c.journal,
 		Source: load.Source{Embedded: fstest.MapFS{"playbooks/p.star": {Data: []byte(c.book.text)}}},
 		Sink: event.SinkFunc(func(e event.Event) {
 			mu.Lock()
@@ -218,8 +227,9 @@ func (r *rig) start(t *rapid.T) (*course, func()) {
 // TestPlanIsTrue: a plan changes nothing; what it calls certain is what the apply does, change by change;
 // and after the apply there is nothing left to do.
 func TestPlanIsTrue(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
-	check(t, 900, func(t *rapid.T) {
+	rapid.Check(t, func(t *rapid.T) {
 		c, done := r.start(t)
 		defer done()
 		before := c.g.Fingerprint()
@@ -237,7 +247,9 @@ func TestPlanIsTrue(t *testing.T) {
 		}
 		after := c.g.Fingerprint()
 		again := c.run(runner.Plan)
-		left := again.changes(func(e event.Event) bool { return e.Change.Action != op.Run && !(c.book.always && e.Change.Confidence != op.Certain) })
+		left := again.changes(func(e event.Event) bool {
+			return e.Change.Action != op.Run && !(c.book.always && e.Change.Confidence != op.Certain)
+		})
 		if again.err != nil || len(left) > 0 {
 			t.Fatalf("after the apply it would still do %v\n%s", left, again.log())
 		}
@@ -285,7 +297,7 @@ func (o told) keep(t *rapid.T, dir string) *plan.Plan {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if bytes.Contains(text, []byte("hunter22")) {
+	if bytes.Contains(text, []byte(planted)) {
 		t.Fatalf("the plan file holds a secret:\n%s", text)
 	}
 	back, err := plan.Read(path)
@@ -298,9 +310,10 @@ func (o told) keep(t *rapid.T, dir string) *plan.Plan {
 // TestApplyIsBound: an apply of a saved plan does a subset of it, whatever has become of the machine
 // meanwhile; and all of it where nothing has.
 func TestApplyIsBound(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	dir := t.TempDir()
-	check(t, 600, func(t *rapid.T) {
+	rapid.Check(t, func(t *rapid.T) {
 		c, done := r.start(t)
 		defer done()
 		planned := c.run(runner.Plan)
@@ -338,8 +351,9 @@ func TestApplyIsBound(t *testing.T) {
 
 // TestPlanOverBrokenLines: whatever breaks while it plans, a plan changes nothing.
 func TestPlanOverBrokenLines(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
-	check(t, 200, func(t *rapid.T) {
+	rapid.Check(t, func(t *rapid.T) {
 		c, done := r.start(t)
 		defer done()
 		before := c.g.Fingerprint()
@@ -379,10 +393,11 @@ func (m mortal) Done(a op.Address, s op.State, err error) error {
 // TestKilledAnywhere: an apply that is killed at any point, between a call and its effect or between the
 // effect and its answer, and is then run again or resumed, ends where an uninterrupted one does.
 func TestKilledAnywhere(t *testing.T) {
+	t.Parallel()
 	r := newRig(t)
 	dir := t.TempDir()
 	n := 0
-	check(t, 350, func(t *rapid.T) {
+	rapid.Check(t, func(t *rapid.T) {
 		c, done := r.start(t)
 		defer done()
 		if c.book.branches {

@@ -27,14 +27,23 @@ func NewRecorder(salt []byte) *Recorder {
 func (r *Recorder) Planned(addr op.Address, change op.Change) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	step := Step{Address: addr, Before: r.digest.Attrs(change.Before), After: map[string]string{}}
-	for name, v := range change.After {
-		if !op.HasUnknown(v) {
-			step.After[name] = r.digest.Value(v)
-		}
-	}
+	step := Step{Address: addr, Before: r.digests(change.Before), After: r.digests(change.After)}
 	r.byAddr[addr.String()] = len(r.steps)
 	r.steps = append(r.steps, step)
+}
+
+// digests gives the digest of each attribute that is known; nil for a thing that does not exist.
+func (r *Recorder) digests(attrs op.Attrs) map[string]string {
+	if attrs == nil {
+		return nil
+	}
+	out := make(map[string]string, len(attrs))
+	for name, v := range attrs {
+		if !op.HasUnknown(v) {
+			out[name] = r.digest.Value(v)
+		}
+	}
+	return out
 }
 
 // Emit takes what people see from the run's events.
