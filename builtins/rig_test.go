@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -49,6 +50,7 @@ func quickDir(t testing.TB) string {
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	backend, err := guest.NewBackend(guest.Options{Dir: filepath.Join(quickDir(t), "guests"),
+		SSHPort:  freePort(t), // its own: the addresses of two rigs are the same
 		Lease:    func(id int) (string, error) { return fmt.Sprintf("127.78.%d.%d", id/250, id%250+1), nil },
 		BootTime: time.Nanosecond, CloudInitTime: time.Nanosecond, InstallTime: time.Nanosecond})
 	if err != nil {
@@ -82,6 +84,16 @@ func newRig(t testing.TB) *rig {
 }
 
 const stampFile = "/var/lib/cloud/instance/boot-finished"
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // only its number is wanted
+	return l.Addr().(*net.TCPAddr).Port
+}
 
 // boot starts a machine and waits until its agent answers and its cloud-init has ended.
 func (r *rig) boot(t fataler, g *guest.Guest) {

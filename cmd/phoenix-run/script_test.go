@@ -45,6 +45,7 @@ func TestScripts(t *testing.T) {
 			"token":    writeToken,
 			"schema":   checkSchema(t),
 			"replace":  replaceText,
+			"check":    checkPlays,
 		},
 	})
 }
@@ -171,5 +172,28 @@ func checkSchema(t *testing.T) func(ts *testscript.TestScript, _ bool, args []st
 				ts.Fatalf("no request to Proxmox in %s", args[0])
 			}
 		}
+	}
+}
+
+// checkPlays PLAYBOOK…: each is planned, which changes nothing in the lab, and applied, which does what was
+// planned, all of it and nothing else; then it is planned again, and at most a command is left to do.
+func checkPlays(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		run := func(mode ...string) []string {
+			ts.Check(ts.Exec("phoenix-run", append(append([]string{"--lab", "--lab-dir", "lab", "--output", "json"}, mode...), name)...))
+			ts.Check(os.WriteFile(ts.MkAbs("events.jsonl"), []byte(ts.ReadFile("stdout")), 0o644))
+			listChanges(ts, false, []string{"events.jsonl", "changes"})
+			return strings.Fields(ts.ReadFile("changes"))
+		}
+		clearRequests(ts, false, []string{"lab"})
+		planned := run("--dry-run")
+		countRequests(ts, false, []string{"lab", "0"})
+		if applied := run(); !slices.Equal(planned, applied) {
+			ts.Fatalf("%s: planned %v, done %v", name, planned, applied)
+		}
+		if left := run("--dry-run"); slices.ContainsFunc(left, func(word string) bool { return word == "create" || word == "update" || word == "delete" || word == "replace" }) {
+			ts.Fatalf("%s: after the apply it would still do %v", name, left)
+		}
+		ts.Logf("%s: %v", name, planned)
 	}
 }
