@@ -122,7 +122,11 @@ func play(t *testing.T, w *world, mode runner.Mode, text string, words ...string
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := r.Playbook(t.Context(), m, rest)
+	call, err := r.Prepare(m, rest)
+	var v starlark.Value
+	if err == nil {
+		v, err = r.Playbook(t.Context(), call)
+	}
 	r.End(err, 0)
 	return events, v, err
 }
