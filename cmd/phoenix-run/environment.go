@@ -36,7 +36,7 @@ func open(ctx context.Context, c *cli.Context) (*environment, error) {
 		if err != nil {
 			return nil, err
 		}
-		options.Override = func(h *config.Hypervisor) { useLab(h, info) }
+		options.Override = func(h *config.Hypervisor) { useLab(ctx, env.dir, h, info) }
 	}
 	cfg, warnings, err := config.Load(env.dir, options)
 	for _, w := range warnings {

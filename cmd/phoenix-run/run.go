@@ -221,6 +221,9 @@ func planOptions(c *cli.Context) map[string]string {
 	}
 	if c.Bool("lab") {
 		options["lab"] = "true"
+		if dir := c.String("lab-dir"); dir != "" {
+			options["lab-dir"] = dir
+		}
 	}
 	return options
 }
