@@ -46,6 +46,10 @@ func open(ctx context.Context, c *cli.Context) (*environment, error) {
 		env.close()
 		return nil, err
 	}
+	if _, err := cfg.Select(c.String("limit")); err != nil {
+		env.close()
+		return nil, errUsage{err}
+	}
 	env.config = cfg
 	for _, v := range cfg.Literals() {
 		env.redactor.AddValue(v)
