@@ -82,6 +82,7 @@ type Run struct {
 	counts    map[event.Status]int
 	planned   event.Counts
 	addresses map[op.Address]int
+	hooks     []*hook
 
 	stopped context.Context // ends at Stop
 	stop    context.CancelFunc

@@ -20,9 +20,9 @@ type Host struct {
 	name string
 	dial func(ctx context.Context) (remote.Conn, error)
 
-	mu       sync.Mutex
-	conn     remote.Conn
-	handlers []handler
+	mu     sync.Mutex
+	conn   remote.Conn
+	scopes []*scope // features under way, the innermost last
 
 	packageManager packageManager // once it was looked for
 }

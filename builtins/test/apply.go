@@ -176,7 +176,7 @@ func (m *Machine) run(c *builtin.Call, mode runner.Mode, a applyArgs, kill strin
 	return d, err
 }
 
-// call calls the feature on h, and then the handlers that it has left.
+// call calls the feature on h, as features.apply does.
 func (m *Machine) call(thread *starlark.Thread, a applyArgs, h *host.Host) (starlark.Value, error) {
 	task := runner.FromThread(thread)
 	call := &builtin.Call{Thread: thread, Task: task, Name: "apply"}
@@ -202,11 +202,9 @@ func (m *Machine) call(thread *starlark.Thread, a applyArgs, h *host.Host) (star
 		}
 		args = append(args, vm)
 	}
-	result, err := starlark.Call(thread, fn, args, a.Options)
-	if err != nil {
-		return nil, err
-	}
-	return result, h.Flush(call)
+	return h.Feature(call, fn.Name(), func() (starlark.Value, error) {
+		return starlark.Call(thread, fn, args, a.Options)
+	})
 }
 
 // take notes an event, and gives its change as text if it is one.
