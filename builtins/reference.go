@@ -17,7 +17,7 @@ func Reference() string {
 	b.WriteString("# What playbooks and features can call\n\nMade from the declarations by `phoenix-run doc`. ")
 	b.WriteString("Besides these there is the Starlark language itself, with `json`, `math`, `struct`, and `known(x)`, ")
 	b.WriteString("which asks whether a value can be looked at before an apply.\n")
-	for _, m := range modules(Options{}) {
+	for _, m := range documented() {
 		title := m.Name
 		if title == "" {
 			title = "Functions"

@@ -90,5 +90,5 @@ var Type = builtin.NewType("host", "A machine to work on. Its operations are ide
 	file, directory, link, absent, line, block,
 	packages, service, user, group, authorizedKey,
 	command, script, container, sysctl, timezone, hostname,
-	waitFor, facts, onChange,
+	waitFor, facts, onChange, reconnect,
 )

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/aymanbagabas/go-udiff"
 	"go.starlark.net/starlark"
@@ -46,7 +48,7 @@ var applyMethod = builtin.Method(builtin.Spec{
 	before := m.lab.State()
 	planned, err := m.run(c, runner.Plan, a, "")
 	if err != nil {
-		return nil, fmt.Errorf("dry run: %w", err)
+		return nil, err
 	}
 	if m.lab.State() != before {
 		return nil, &FailedError{"the dry run changed something on the machine"}
@@ -60,7 +62,7 @@ var applyMethod = builtin.Method(builtin.Spec{
 	}
 	again, err := m.run(c, runner.Apply, a, "")
 	if err != nil {
-		return nil, fmt.Errorf("second apply: %w", err)
+		return nil, fmt.Errorf("again: %w", err)
 	}
 	if len(again.changes) > 0 {
 		return nil, &FailedError{"a second apply changes something again:\n  " + strings.Join(again.detailed(), "\n  ")}
@@ -162,7 +164,11 @@ func (m *Machine) run(c *builtin.Call, mode runner.Mode, a applyArgs, kill strin
 				cancel(errKilled)
 			}
 		})})
+	var again atomic.Bool
 	h := host.New(m.name, func(ctx context.Context) (remote.Conn, error) {
+		if again.Swap(true) {
+			return m.lab.Dial(ctx, mode == runner.Plan) // who connects twice wants to know whether that is possible
+		}
 		conn, err := m.conn(ctx, mode == runner.Plan)
 		return kept{conn}, err
 	})
@@ -172,6 +178,10 @@ func (m *Machine) run(c *builtin.Call, mode runner.Mode, a applyArgs, kill strin
 	result, err := run.Call(ctx, m.name, fn, nil, nil)
 	if result != nil {
 		d.result = result
+	}
+	if err != nil {
+		// Wrapped, since it comes from another thread: the way through the test itself is to be shown as well.
+		err = fmt.Errorf("%s: %w", mode, err)
 	}
 	return d, err
 }
@@ -207,6 +217,9 @@ func (m *Machine) call(thread *starlark.Thread, a applyArgs, h *host.Host) (star
 	})
 }
 
+// repeated tells apart the steps of a run that work on the same thing.
+var repeated = regexp.MustCompile(`#[0-9]+$`)
+
 // take notes an event, and gives its change as text if it is one.
 func (d *doings) take(e event.Event) string {
 	d.mu.Lock()
@@ -223,6 +236,7 @@ func (d *doings) take(e event.Event) string {
 	case e.Type == event.Operation && e.Status == event.Changed:
 		_, thing, _ := strings.Cut(e.Address, "/")
 		kind, id, _ := strings.Cut(thing, ":")
+		id = repeated.ReplaceAllString(id, "")
 		one := doing{thing: kind + " " + id, note: e.Message, certain: e.Change.Confidence == op.Certain, change: e.Change}
 		d.changes = append(d.changes, one)
 		return one.String()

@@ -95,7 +95,7 @@ func equal(_ *builtin.Call, a pairArgs) (starlark.Value, error) {
 func difference(have, want starlark.Value) string {
 	h, hText := starlark.AsString(have)
 	w, wText := starlark.AsString(want)
-	if hText && wText && strings.Contains(h+w, "\n") {
+	if hText && wText && max(strings.Count(h, "\n"), strings.Count(w, "\n")) > 1 {
 		return "the texts differ:\n" + udiff.Unified("want", "have", w, h)
 	}
 	hl, hList := have.(*starlark.List)
