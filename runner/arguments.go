@@ -103,6 +103,12 @@ func arguments(main *starlark.Function, words []string) (starlark.Tuple, []starl
 	return rest, kwargs, nil
 }
 
+// asksForHelp reports whether the words ask for the playbook's usage instead of running it. A
+// playbook may have a parameter of that name.
+func asksForHelp(main *starlark.Function, words []string) bool {
+	return (slices.Contains(words, "--help") || slices.Contains(words, "-h")) && !slices.Contains(parameters(main), "help")
+}
+
 func variadic(fn *starlark.Function) int {
 	n := 0
 	if fn.HasVarargs() {

@@ -7,6 +7,7 @@ const (
 	knownName   = "__known"   // the operand, and all it holds, may be looked at
 	decidedName = "__decided" // the operand itself may be looked at: truth, length, elements
 	methodsName = "__methods" // the operand, with methods that check their arguments
+	orPlanName  = "__or_plan" // x.or_plan(value), for x of any type: in an apply it is a plain value
 )
 
 // lookingMethods are the methods of Starlark's own types that compare, hash or format their arguments
@@ -93,6 +94,12 @@ func rewrite(f *syntax.File) {
 
 func rewriteCall(call *syntax.CallExpr) {
 	dot, isDot := call.Fn.(*syntax.DotExpr)
+	if isDot && dot.Name.Name == "or_plan" {
+		start, _ := dot.Span()
+		call.Fn = &syntax.Ident{NamePos: start, Name: orPlanName}
+		call.Args = append([]syntax.Expr{dot.X}, call.Args...)
+		return
+	}
 	looks := isDot && lookingMethods[dot.Name.Name]
 	takes := isDot && takingMethods[dot.Name.Name]
 	if isDot && receiverLooks[dot.Name.Name] {
