@@ -148,7 +148,11 @@ func (c *course) run(mode runner.Mode) told {
 		o.Recorder = out.recorder
 	}
 	r := runner.New(o)
-	_, out.err = r.Playbook(context.Background(), load.Module{Path: "playbooks/p.star", Embedded: true}, nil)
+	call, err := r.Prepare(load.Module{Path: "playbooks/p.star", Embedded: true}, nil)
+	if err != nil {
+		return told{err: err}
+	}
+	_, out.err = r.Playbook(context.Background(), call)
 	r.End(out.err, 0)
 	out.modules = r.Loader().Digests()
 	return out

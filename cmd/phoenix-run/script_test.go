@@ -195,7 +195,9 @@ func checkPlays(ts *testscript.TestScript, _ bool, args []string) {
 		if applied := run(); !slices.Equal(planned, applied) {
 			ts.Fatalf("%s: planned %v, done %v", name, planned, applied)
 		}
-		if left := run("--dry-run"); slices.ContainsFunc(left, func(word string) bool { return word == "create" || word == "update" || word == "delete" || word == "replace" }) {
+		if left := run("--dry-run"); slices.ContainsFunc(left, func(word string) bool {
+			return word == "create" || word == "update" || word == "delete" || word == "replace"
+		}) {
 			ts.Fatalf("%s: after the apply it would still do %v", name, left)
 		}
 		ts.Logf("%s: %v", name, planned)
