@@ -2,6 +2,7 @@ package builtins_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -245,11 +246,17 @@ func (w *writer) branch() {
 	w.lines = append(w.lines, "if "+cond+":", fmt.Sprintf("    host.file(%q, content = %q)", p, w.one(contents)))
 }
 
-// genPlaybook makes a random playbook of the given number of steps.
-func genPlaybook(t *rapid.T, least, most int) playbook {
+// genPlaybook makes a random playbook of the given number of steps. A calm one settles and has no
+// branches: steps that would not do are left out.
+func genPlaybook(t *rapid.T, least, most int, calm bool) playbook {
 	w := &writer{t: t, used: map[string]bool{}, book: playbook{settles: true}}
 	for range rapid.IntRange(least, most).Draw(t, "steps") {
+		before := *w
+		before.used = maps.Clone(w.used)
 		w.statement()
+		if calm && (!w.book.settles || w.book.branches) {
+			*w = before
+		}
 	}
 	if w.book.always { // what depends on what runs each time is done each time
 		for _, line := range w.lines {
