@@ -148,6 +148,7 @@ func (j *job) execute(c *cli.Context) error {
 			j.resumeHint(run.ID)
 			return &shownError{errors.Join(errInterrupted, err)}
 		}
+		j.failureHint(run.ID)
 		return &shownError{err}
 	}
 	return nil
@@ -167,6 +168,13 @@ func (j *job) unprepared(run *runner.Run, err error) error {
 func (j *job) resumeHint(id string) {
 	if j.mode == runner.Apply {
 		fmt.Fprintf(os.Stderr, "phoenix-run: to go on: phoenix-run resume %s\n", id)
+	}
+}
+
+// failureHint says where a failed apply is recorded, and how to go on with it.
+func (j *job) failureHint(id string) {
+	if j.mode == runner.Apply {
+		fmt.Fprintf(os.Stderr, "phoenix-run: all of this run is in %s; once it is mended, go on with: phoenix-run resume %s\n", journal.Path(j.env.state, id), id)
 	}
 }
 

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+	"strings"
 	"sync"
 
 	"phoenix-run/runner/event"
@@ -66,5 +68,8 @@ func (r *Recorder) Emit(e event.Event) {
 func (r *Recorder) Fill(p *Plan) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// Hosts are planned at the same time: by host, so that the same plan is the same file.
+	slices.SortStableFunc(r.steps, func(a, b Step) int { return strings.Compare(a.Address.Host, b.Address.Host) })
+	slices.SortStableFunc(r.deferred, func(a, b Deferral) int { return strings.Compare(a.Host, b.Host) })
 	p.Steps, p.Deferred, p.Counts, p.Salt = r.steps, r.deferred, r.counts, r.digest.Salt
 }
