@@ -215,11 +215,16 @@ func (w *writer) command() {
 	script := "echo always > /var/tmp/always"
 	if w.chance(30) {
 		w.book.appends = true
-		script = "echo more >> /var/tmp/count"
+		script = appending
 	}
 	w.emit("host.command(%q%s)", script+" && echo said", w.one([]string{"", `, changes = ["/var/tmp"]`}))
-	w.unknown = append(w.unknown, w.results[len(w.results)-1]+".stdout")
+	if script != appending { // what it said may be lost with a run that is cut off
+		w.unknown = append(w.unknown, w.results[len(w.results)-1]+".stdout")
+	}
 }
+
+// appending is a command that must not be run once more than it was meant to.
+const appending = "echo more >> /var/tmp/count"
 
 // read adds a command that changes nothing.
 func (w *writer) read() {

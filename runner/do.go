@@ -9,6 +9,7 @@ import (
 
 	"phoenix-run/runner/event"
 	"phoenix-run/runner/op"
+	"phoenix-run/runner/value"
 )
 
 // ErrStopped is returned instead of beginning an operation after the run was told to stop.
@@ -145,6 +146,9 @@ func (t *Task) mayBegin() error {
 // apply does what plan mode only predicts, and looks whether it came true.
 func (t *Task) apply(addr op.Address, o op.Operation, change op.Change) (op.State, error) {
 	r := t.Run
+	if lost, ok := op.FirstLost(map[string]any(change.After)); ok {
+		return op.State{}, &value.UnknownError{Value: lost}
+	}
 	if r.opts.Guard != nil {
 		if err := r.opts.Guard.Allow(addr, change); err != nil {
 			return op.State{}, err

@@ -97,6 +97,10 @@ func runCommand(c *builtin.Call, h *Host, kind, text string, a commandArgs) (sta
 		for name := range fields {
 			fields[name] = op.Unknown{From: out.Address, Attr: name}
 		}
+	case out.State.Attrs == nil: // a run that was cut off has done it, and nobody knows what it said
+		for name := range fields {
+			fields[name] = op.Unknown{From: out.Address, Attr: name, Lost: true}
+		}
 	default:
 		maps.Copy(fields, out.State.Attrs)
 	}

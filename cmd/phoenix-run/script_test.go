@@ -25,6 +25,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(execute(context.Background(), append([]string{"phoenix-run"}, os.Args[1:]...)))
+	}
 	testscript.Main(m, map[string]func(){
 		"phoenix-run": func() { os.Exit(execute(context.Background(), os.Args)) },
 	})
