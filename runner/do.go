@@ -84,7 +84,12 @@ func (t *Task) Do(o op.Operation) (op.Outcome, error) {
 	if err := t.mayBegin(); err != nil {
 		return op.Outcome{Address: addr}, &OpError{Address: addr, Step: "read", Position: pos, Err: err}
 	}
-	current, err := o.Read(t.ctx, r.View)
+	ctx, done := t.untilStop()
+	current, err := o.Read(ctx, r.View)
+	done()
+	if err != nil && t.stoppedWaiting() {
+		err = ErrStopped
+	}
 	if err != nil {
 		return fail("read", err)
 	}

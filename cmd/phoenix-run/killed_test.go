@@ -29,7 +29,7 @@ type rehearsal struct {
 	lab *lab.Lab
 }
 
-func newRehearsal(t *testing.T) *rehearsal {
+func newRehearsal(t *testing.T, o lab.Options) *rehearsal {
 	t.Helper()
 	r := &rehearsal{t: t, dir: t.TempDir()}
 	sub, err := fs.Sub(examples.FS, "guide")
@@ -40,10 +40,9 @@ func newRehearsal(t *testing.T) *rehearsal {
 		t.Fatal(err)
 	}
 	r.write("playbooks/inventory.star", inventoryPlaybook)
-	r.lab, err = lab.Start(t.Context(), lab.Options{Dir: filepath.Join(r.dir, "lab"),
-		Speed:    proxmox.Speed{Clone: 5 * time.Millisecond, Start: -1, Stop: -1, Create: -1, Destroy: -1},
-		BootTime: time.Millisecond, CloudInitTime: time.Millisecond, InstallTime: time.Millisecond})
-	if err != nil {
+	o.Dir = filepath.Join(r.dir, "lab")
+	o.Speed = proxmox.Speed{Clone: 5 * time.Millisecond, Start: -1, Stop: -1, Create: -1, Destroy: -1}
+	if r.lab, err = lab.Start(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -53,6 +52,9 @@ func newRehearsal(t *testing.T) *rehearsal {
 	})
 	return r
 }
+
+// quickLab is a lab in which nothing takes its time.
+var quickLab = lab.Options{BootTime: time.Millisecond, CloudInitTime: time.Millisecond, InstallTime: time.Millisecond}
 
 // inventoryPlaybook prints what is on the machines, but for what is different each time: keys, ids, times.
 const inventoryPlaybook = `
@@ -131,7 +133,7 @@ func (r *rehearsal) state() string {
 // nobody killed.
 func TestKilledAgainAndAgain(t *testing.T) {
 	const kills = 12
-	whole := newRehearsal(t)
+	whole := newRehearsal(t, quickLab)
 	start := whole.changes()
 	whole.must("letsgo")
 	total := whole.changes() - start
@@ -139,7 +141,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 		t.Fatalf("only %d changes: too few to be killed between", total)
 	}
 
-	r := newRehearsal(t)
+	r := newRehearsal(t, quickLab)
 	killed := 0
 	for range kills {
 		args := []string{"letsgo"}

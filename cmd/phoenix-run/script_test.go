@@ -50,6 +50,9 @@ func TestScripts(t *testing.T) {
 			"schema":   checkSchema,
 			"replace":  replaceText,
 			"check":    checkPlays,
+
+			"resume-newest": resumeNewest,
+			"cut-off":       cutOff,
 		},
 	})
 }
@@ -205,4 +208,36 @@ func checkPlays(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		ts.Logf("%s: %v", name, planned)
 	}
+}
+
+// newestRun gives the id of the run that began last.
+func newestRun(ts *testscript.TestScript) string {
+	entries, err := os.ReadDir(ts.MkAbs(".phoenix/runs"))
+	ts.Check(err)
+	if len(entries) == 0 {
+		ts.Fatalf("there is no run")
+	}
+	return entries[len(entries)-1].Name()
+}
+
+// resumeNewest OPTION…: resumes the run that began last.
+func resumeNewest(ts *testscript.TestScript, neg bool, args []string) {
+	if err := ts.Exec("phoenix-run", append(args, "resume", newestRun(ts))...); (err != nil) != neg {
+		ts.Fatalf("resume: %v", err)
+	}
+}
+
+// cutOff PLAYBOOK: leaves the journal of a run of the playbook that was killed while its first command ran.
+func cutOff(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("phoenix-run", "--lab", "--lab-dir", "lab", args[0]))
+	path := ts.MkAbs(".phoenix/runs/" + newestRun(ts) + "/journal.jsonl")
+	text, err := os.ReadFile(path)
+	ts.Check(err)
+	_, intent, ok := strings.Cut(string(text), `"kind":"intent"`)
+	if !ok {
+		ts.Fatalf("no step was begun:\n%s", text)
+	}
+	line, _, _ := strings.Cut(intent, "\n")
+	keep := len(text) - len(intent) + len(line) + 1
+	ts.Check(os.WriteFile(path, text[:keep], 0o600))
 }
