@@ -68,6 +68,7 @@ func (e example) playbook() string {
 // a rehearsal of the guide's environment, as a dry run and for good; those of tests as tests. The
 // operations on hosts have a test of their own.
 func TestReferenceExamples(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, mustSub(t, examples.FS, "guide")); err != nil {
 		t.Fatal(err)
