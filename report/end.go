@@ -151,8 +151,6 @@ func (t *text) sureness(c *event.Change, numbers map[string]int) string {
 		text = "likely, after " + step(c.Cause.Address.String(), numbers)
 	case c.Confidence == op.Uncertain && len(c.Unknown) > 0:
 		text = "unknown: " + strings.Join(c.Unknown, ", ") + " decides"
-	case c.Confidence == op.Uncertain && c.Cause != nil:
-		text = "unknown: only if " + step(c.Cause.Address.String(), numbers) + " brings it"
 	case c.Confidence == op.Uncertain:
 		text = "unknown"
 	default:

@@ -50,12 +50,8 @@ func Compare(current State, desired Attrs) Change {
 	return Change{Action: None, Before: current.Attrs, After: current.Attrs}
 }
 
-// Removal gives the change that makes the thing absent. Where an earlier step may bring the thing, only an
-// apply can tell whether there is something to remove.
+// Removal gives the change that makes the thing absent.
 func Removal(current State) Change {
-	if !current.Exists() && current.Maybe != nil {
-		return Change{Action: Delete, Open: true}
-	}
 	if !current.Exists() {
 		return Change{Action: None}
 	}
