@@ -1,9 +1,9 @@
 package hosttest
 
-// awkward is a name with what shells stumble over, as Starlark and as a shell's printf writes it.
+// awkwardShell is a name with what shells stumble over, as awkward writes it in Starlark.
 const (
-	awkward      = `"/srv/" + AWKWARD`
-	awkwardShell = `f=$(printf '/srv/ a b\t"c"\047d\047\n-e $(x) \052 \377\376 é.'); f=${f%.}`
+	awkward      = `b"/srv/ a b\t\"c\"'d'\n-e $(x) * \377\376 é"`
+	awkwardShell = "f=$(printf '/srv/ a b\\t\"c\"\\047d\\047\\n-e $(x) \\052 \\377\\376 é')\n"
 )
 
 var fileCases = []Case{
@@ -29,9 +29,8 @@ var fileCases = []Case{
 	},
 	{
 		Name:     "file: awkward name and bytes",
-		Playbook: `host.file(b"/srv/ a b\t\"c\"'d'\n-e $(x) * \377\376 é", content = b"\000\001\377\n\n")`,
-		Check: awkwardShell + `
-[ "$(od -An -tx1 "$f" | tr -d ' ')" = 0001ff0a0a ]`,
+		Playbook: `host.file(` + awkward + `, content = b"\000\001\377\n\n")`,
+		Check:    awkwardShell + `[ "$(od -An -tx1 "$f" | tr -d ' ')" = 0001ff0a0a ]`,
 	},
 	{
 		Name:     "directory",

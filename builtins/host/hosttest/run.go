@@ -30,6 +30,7 @@ type Machine struct {
 // Run runs the cases that the machine has everything for: a dry run that changes nothing, an apply that
 // does what the dry run said, a check with ordinary tools, and an apply that changes nothing more.
 func Run(t *testing.T, m Machine, cases []Case) {
+	m = m.kept(t)
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
 			for _, need := range c.Needs {
@@ -41,6 +42,29 @@ func Run(t *testing.T, m Machine, cases []Case) {
 		})
 	}
 }
+
+// kept is the machine with one connection for reading and one for all else, until the test ends.
+func (m Machine) kept(t *testing.T) Machine {
+	conns := map[bool]remote.Conn{}
+	dial := m.Dial
+	m.Dial = func(ctx context.Context, planning bool) (remote.Conn, error) {
+		if conns[planning] == nil {
+			conn, err := dial(ctx, planning)
+			if err != nil {
+				return nil, err
+			}
+			t.Cleanup(func() { conn.Close() })
+			conns[planning] = conn
+		}
+		return keptConn{conns[planning]}, nil
+	}
+	return m
+}
+
+// keptConn stays when whoever uses it is done.
+type keptConn struct{ remote.Conn }
+
+func (keptConn) Close() error { return nil }
 
 func (m Machine) run(t *testing.T, c Case) {
 	project := t.TempDir()

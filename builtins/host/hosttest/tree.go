@@ -30,6 +30,7 @@ mount -t proc proc root/proc
 mount --rbind /sys root/sys
 mount -t tmpfs -o mode=0755 tmpfs root/run
 mount -t tmpfs -o mode=1777 tmpfs root/tmp
+mount -t tmpfs -o mode=0700 tmpfs root/root
 mkdir root/run/sshd root/run/test
 cp "$2"/* root/run/test
 rm -rf root/etc/apt/sources.list root/etc/apt/sources.list.d root/etc/apt/apt.conf.d/*proxy* root/var/lib/apt/lists
@@ -136,7 +137,7 @@ func overlaid(t testing.TB, pid int, root string) string {
 		t.Fatal(err)
 	}
 	// What is only a log of who came in, and what the tools cache for themselves, is no change.
-	const script = `cd "$1"; find upper root/run root/tmp \( -path root/run/test -o -path upper/root/.ssh -o -path upper/var/log -o -name '*.bin' \) -prune -o -printf '%p %y %s %T@ %m %u:%g %l\n' | sort`
+	const script = `cd "$1"; find upper root/run root/tmp \( -path root/run/test -o -path upper/var/log -o -name '*.bin' \) -prune -o -printf '%p %y %s %T@ %m %u:%g %l\n' | sort`
 	out, err := exec.Command("nsenter", "-t", strings.Fields(string(children))[0], "-m", "sh", "-c", script, "sh", root).CombinedOutput()
 	if err != nil {
 		t.Fatalf("listing what was written: %v\n%s", err, out)
