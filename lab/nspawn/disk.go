@@ -59,24 +59,18 @@ func (m *Machine) growDisk(bytes int64) error {
 	return os.Truncate(m.disk(), bytes)
 }
 
-// ResizeDisk makes the disk larger, and that of a running machine with its file system, as there is no
-// partition table that the machine could grow.
-func (m *Machine) ResizeDisk(ctx context.Context, bytes int64) error {
+// ResizeDisk makes the disk larger. Its file system follows at the next start: inside, where a machine
+// with a kernel of its own would grow it while it runs, there is no disk to be seen.
+func (m *Machine) ResizeDisk(_ context.Context, bytes int64) error {
 	m.op.Lock()
 	defer m.op.Unlock()
 	if err := m.growDisk(bytes); err != nil {
 		return err
 	}
 	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.meta.Spec.DiskBytes = bytes
-	pid, err := m.pid, m.save()
-	m.mu.Unlock()
-	if err != nil || pid == 0 {
-		return err
-	}
-	script := `device=$(findmnt -n -o SOURCE "$1") && losetup --set-capacity "$device" && resize2fs "$device"`
-	_, err = need.Run(ctx, m.outside(pid, "sh", "-c", script, "sh", filepath.Join(m.dir, "disk"))...)
-	return err
+	return m.save()
 }
 
 func (m *Machine) snapshotFile(name string) string {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -143,51 +144,49 @@ func (m *Machine) supervise(netns string, began chan<- error) {
 	// The kernel kills the machine when the thread that started it ends: this one stays until then.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	off := m.off
-	defer close(off)
+	defer close(m.off)
 	for first := true; ; first = false {
 		cmd, err := m.launch(netns)
 		if first {
 			began <- err
+		} else if err != nil {
+			m.note(fmt.Errorf("starting again after a reboot: %w", err))
 		}
 		if err != nil {
-			if !first {
-				m.note(fmt.Errorf("starting again after a reboot: %w", err))
-			}
 			m.ended()
 			return
 		}
-		if !first {
-			m.mu.Lock()
-			m.pid, m.booted = cmd.Process.Pid, time.Now()
-			stopped := m.stopped
-			m.mu.Unlock()
-			if stopped {
-				m.kill()
-			}
-		} else {
-			m.setPID(cmd.Process.Pid)
+		if !m.began(cmd.Process.Pid) {
+			m.kill()
 		}
-		err = cmd.Wait()
-		m.setPID(0)
-		m.mu.Lock()
-		again := !m.stopped
-		m.mu.Unlock()
-		var exit *exec.ExitError
-		if !again || !errors.As(err, &exit) || exit.ExitCode() != rebooted {
-			if err != nil && again {
-				m.note(err)
-			}
-			m.ended()
+		if !m.again(cmd.Wait()) {
 			return
 		}
 	}
 }
 
-func (m *Machine) setPID(pid int) {
+// began keeps a boot's process, and reports whether the machine is still meant to run.
+func (m *Machine) began(pid int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.pid = pid
+	m.running, m.pid, m.booted = true, pid, time.Now()
+	return !m.stopped
+}
+
+// again takes note of a boot's end, and reports whether it was a reboot.
+func (m *Machine) again(err error) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pid = 0
+	var exit *exec.ExitError
+	if !m.stopped && errors.As(err, &exit) && exit.ExitCode() == rebooted {
+		return true
+	}
+	m.running = false
+	if err != nil && !m.stopped {
+		m.note(err)
+	}
+	return false
 }
 
 func (m *Machine) ended() {
@@ -220,7 +219,28 @@ func (m *Machine) launch(netns string) (*exec.Cmd, error) {
 		m.dir, m.meta.Image, m.backend.layer, netns, m.name())
 	cmd.Stdout, cmd.Stderr = console, console
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	return cmd, cmd.Start()
+	ready, tell, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer ready.Close() //nolint:errcheck // it was only read
+	cmd.ExtraFiles = []*os.File{tell}
+	if err := errors.Join(cmd.Start(), tell.Close()); err != nil {
+		return nil, err
+	}
+	if _, err := ready.Read(make([]byte, 1)); err != nil {
+		return nil, fmt.Errorf("%w: %s", cmd.Wait(), m.lastWords())
+	}
+	return cmd, nil
+}
+
+// lastWords is the end of what was written to the console.
+func (m *Machine) lastWords() string {
+	text, err := os.ReadFile(m.console())
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimSpace(string(text[max(0, len(text)-500):]))
 }
 
 // Shutdown implements machine.Machine.

@@ -43,7 +43,7 @@ type Backend struct {
 
 // NewBackend opens the backend whose machines are in o.Dir.
 func NewBackend(o Options) (*Backend, error) {
-	if err := need.Programs("systemd-nspawn", "nsenter", "unshare", "mke2fs", "resize2fs", "losetup"); err != nil {
+	if err := need.Programs("systemd-nspawn", "nsenter", "unshare", "mke2fs", "e2fsck", "resize2fs"); err != nil {
 		return nil, err
 	}
 	b := &Backend{opts: o, layer: filepath.Join(o.Dir, "layer"), machines: map[int]*Machine{}}

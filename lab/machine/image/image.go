@@ -108,7 +108,7 @@ func makeTree(ctx context.Context, dir, root string, sources []string, suite str
 	}
 	progress(fmt.Sprintf("installing Debian %s into %s", suite, root))
 	argv := []string{"mmdebstrap", "--quiet", "--mode=root", "--format=directory", "--variant=minbase", "--include=" + strings.Join(packages, ","),
-		`--aptopt=APT::Install-Recommends "false"`, suite, work}
+		`--aptopt=APT::Install-Recommends "false"`, `--customize-hook=chroot "$1" systemctl enable --quiet systemd-networkd.service systemd-resolved.service systemd-timesyncd.service`, suite, work}
 	if _, err := need.Run(ctx, append(argv, sources...)...); err != nil {
 		return errors.Join(err, os.RemoveAll(work))
 	}

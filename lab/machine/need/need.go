@@ -13,7 +13,7 @@ import (
 // packages is which of Debian's packages has a program.
 var packages = map[string]string{
 	"ip": "iproute2", "iptables": "iptables", "slirp4netns": "slirp4netns", "systemd-nspawn": "systemd-container",
-	"nsenter": "util-linux", "unshare": "util-linux", "losetup": "mount", "mke2fs": "e2fsprogs", "resize2fs": "e2fsprogs",
+	"nsenter": "util-linux", "unshare": "util-linux", "mke2fs": "e2fsprogs", "e2fsck": "e2fsprogs", "resize2fs": "e2fsprogs",
 	"mmdebstrap": "mmdebstrap", "qemu-system-x86_64": "qemu-system-x86", "qemu-img": "qemu-utils", "sfdisk": "fdisk",
 	"busybox": "busybox-static", "cpio": "cpio",
 }
