@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"phoenix-run/lab/machine"
+	"phoenix-run/lab/machine/child"
 	"phoenix-run/lab/machine/qga"
 	"phoenix-run/lab/machine/seed"
 	"phoenix-run/lab/machine/vnet"
@@ -218,7 +219,7 @@ func (m *Machine) launch(netns string) (*exec.Cmd, error) {
 	cmd := exec.Command("unshare", "--mount", "--propagation", "private", "--", "sh", "-c", runScript, "sh",
 		m.dir, m.meta.Image, m.backend.layer, netns, m.name())
 	cmd.Stdout, cmd.Stderr = console, console
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = child.Attr()
 	ready, tell, err := os.Pipe()
 	if err != nil {
 		return nil, err
