@@ -132,6 +132,7 @@ func (r *rehearsal) state() string {
 // environment, each time a little further on, and run again or resumed. It ends where a run ends that
 // nobody killed.
 func TestKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
 	const kills = 12
 	whole := newRehearsal(t, quickLab)
 	start := whole.changes()
