@@ -112,6 +112,12 @@ func parameter(params []string, word string) string {
 	return word
 }
 
+// asksForHelp reports whether the words ask for the playbook's usage instead of running it. A
+// playbook may have a parameter of that name.
+func asksForHelp(main *starlark.Function, words []string) bool {
+	return (slices.Contains(words, "--help") || slices.Contains(words, "-h")) && !slices.Contains(parameters(main), "help")
+}
+
 func variadic(fn *starlark.Function) int {
 	n := 0
 	if fn.HasVarargs() {
@@ -197,6 +203,7 @@ func Usage(m load.Module, doc string, main *starlark.Function) string {
 	fmt.Fprintf(&line, "usage: phoenix-run %s", name)
 	for _, p := range parameters(main) {
 		def := defaultOf(main, p)
+		p = strings.TrimSuffix(p, "_")
 		switch def.(type) {
 		case nil:
 			fmt.Fprintf(&line, " %s", strings.ToUpper(p))

@@ -15,8 +15,11 @@ import (
 	"phoenix-run/runner/value"
 )
 
-// UsageError is a wrong call of a playbook; Usage is the playbook's own text.
-type UsageError struct{ Message, Usage string }
+// UsageError is a wrong call of a playbook, or one that asks for help; Usage is the playbook's own text.
+type UsageError struct {
+	Message, Usage string
+	Help           bool // the text was asked for
+}
 
 func (e *UsageError) Error() string { return e.Message }
 
@@ -47,12 +50,21 @@ func FindPlaybook(src load.Source, words []string) (load.Module, []string, error
 	if m, err := src.Resolve("//"+withEnding(words[0]), load.Module{}); err == nil {
 		return m, words[1:], nil
 	}
+	return load.Module{}, nil, noPlaybook(words, names)
+}
+
+// noPlaybook says which playbook was probably meant: by the words as far as they may be a name, or by
+// the first alone.
+func noPlaybook(words, names []string) error {
 	text := fmt.Sprintf("no playbook %q", words[0])
-	if near := lang.Nearest(fold(words[0]), names); near != "" {
-		text += fmt.Sprintf("; did you mean %s?", near)
+	for n := countNames(words); n > 0; n-- {
+		if near := lang.Nearest(strings.ToLower(strings.Join(words[:n], "_")), names); near != "" {
+			text += fmt.Sprintf("; did you mean %s?", strings.Join(append([]string{near}, words[n:]...), " "))
+			break
+		}
 	}
 	slices.Sort(names)
-	return load.Module{}, nil, &UsageError{Message: text + "\nplaybooks: " + strings.Join(names, ", ")}
+	return &UsageError{Message: text + "\nplaybooks: " + strings.Join(names, ", ")}
 }
 
 func withEnding(name string) string { return strings.TrimSuffix(name, ".star") + ".star" }
@@ -69,9 +81,18 @@ func fold(name string) string {
 	return strings.ReplaceAll(strings.TrimSuffix(strings.ToLower(name), ".star"), "_", "")
 }
 
-// Playbook executes main of module with the command line's words as arguments. Errors carry the whole
-// way through the playbook; Describe shows it.
-func (r *Run) Playbook(ctx context.Context, module load.Module, words []string) (result starlark.Value, err error) {
+// Call is a playbook's main with its arguments, ready to be executed.
+type Call struct {
+	module load.Module
+	main   *starlark.Function
+	args   starlark.Tuple
+	kwargs []starlark.Tuple
+}
+
+// Prepare loads a playbook and makes the command line's words the arguments of its main. Nothing is
+// executed but the modules' top levels, which may do nothing: a wrong call, or one that asks for help
+// (--help), is a *UsageError, and leaves no trace.
+func (r *Run) Prepare(module load.Module, words []string) (*Call, error) {
 	loaded, err := r.loader.Module(module)
 	if err != nil {
 		return nil, err
@@ -80,16 +101,24 @@ func (r *Run) Playbook(ctx context.Context, module load.Module, words []string) 
 	if !ok {
 		return nil, &UsageError{Message: module.Name() + " has no function main, so it is no playbook; features and libraries are loaded by playbooks"}
 	}
+	if asksForHelp(main, words) {
+		return nil, &UsageError{Help: true, Usage: Usage(module, loaded.Doc, main)}
+	}
 	args, kwargs, err := arguments(main, words)
 	if err != nil {
 		return nil, &UsageError{Message: err.Error(), Usage: Usage(module, loaded.Doc, main)}
 	}
+	return &Call{module: module, main: main, args: args, kwargs: kwargs}, nil
+}
+
+// Playbook executes a prepared call. Errors carry the whole way through the playbook; Describe shows it.
+func (r *Run) Playbook(ctx context.Context, call *Call) (result starlark.Value, err error) {
 	task := &Task{Run: r, ctx: ctx}
 	thread := r.thread(task, "main")
 	stop := context.AfterFunc(ctx, func() { thread.Cancel(context.Cause(ctx).Error()) })
 	defer stop()
-	r.Emit(event.Event{Type: event.RunStart, Mode: string(r.opts.Mode), Message: module.Name()})
-	result, err = starlark.Call(thread, main, args, kwargs)
+	r.Emit(event.Event{Type: event.RunStart, Mode: string(r.opts.Mode), Message: call.module.Name()})
+	result, err = starlark.Call(thread, call.main, call.args, call.kwargs)
 	var unknown *value.UnknownError
 	if r.Planning() && errors.As(err, &unknown) {
 		r.deferTask(task, err, unknown)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
 
@@ -115,13 +116,19 @@ func Find(cfg *config.Config, v starlark.Value) (config.VM, error) {
 	if near := lang.Nearest(wanted, names); near != "" {
 		text += fmt.Sprintf("; did you mean %s?", near)
 	}
-	return config.VM{}, fmt.Errorf("%s (there are: %v)", text, describe(cfg.VMs))
+	return config.VM{}, fmt.Errorf("%s (there are: %s)", text, describe(cfg.VMs))
 }
 
-func describe(vms []config.VM) []string {
-	out := make([]string, len(vms))
+// describe names the machines, the first dozen of them.
+func describe(vms []config.VM) string {
+	const most = 12
+	var out []string
 	for i, vm := range vms {
-		out[i] = fmt.Sprintf("%d %s", vm.ID, vm.Name)
+		if i == most {
+			out = append(out, fmt.Sprintf("and %d more", len(vms)-most))
+			break
+		}
+		out = append(out, fmt.Sprintf("%d %s", vm.ID, vm.Name))
 	}
-	return out
+	return strings.Join(out, ", ")
 }

@@ -17,7 +17,7 @@ var errDeclined = errors.New("nothing was changed")
 // ask puts a question on the terminal; without one it fails, saying which flag answers instead.
 func ask(question, instead string) (string, error) {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
-		return "", fmt.Errorf("%s — there is no terminal to ask on; %s", question, instead)
+		return "", fmt.Errorf("there is no terminal to ask on; %s to answer: %s", instead, question)
 	}
 	fmt.Fprintf(os.Stderr, "%s ", question)
 	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
@@ -44,7 +44,7 @@ func askAgain(yes bool) func(op.Address) (bool, error) {
 		if yes {
 			return true, nil
 		}
-		answer, err := ask(fmt.Sprintf("%s was begun and may have been done. Do it again? [y/n]", addr), "give --yes to do it again")
+		answer, err := ask(fmt.Sprintf("%s was begun and may have been done. Do it again? [y/n]", addr), "give --yes to do it again, or run the playbook anew,")
 		if err != nil {
 			return false, err
 		}

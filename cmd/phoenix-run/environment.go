@@ -36,7 +36,7 @@ func open(ctx context.Context, c *cli.Context) (*environment, error) {
 		if err != nil {
 			return nil, err
 		}
-		options.Override = func(h *config.Hypervisor) { useLab(h, info) }
+		options.Override = func(h *config.Hypervisor) { useLab(ctx, env.dir, h, info) }
 	}
 	cfg, warnings, err := config.Load(env.dir, options)
 	for _, w := range warnings {
@@ -45,6 +45,10 @@ func open(ctx context.Context, c *cli.Context) (*environment, error) {
 	if err != nil {
 		env.close()
 		return nil, err
+	}
+	if _, err := cfg.Select(c.String("limit")); err != nil {
+		env.close()
+		return nil, errUsage{err}
 	}
 	env.config = cfg
 	for _, v := range cfg.Literals() {

@@ -14,7 +14,7 @@ func globalFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "detailed-exitcode", Usage: "with --dry-run: exit 2 if there are changes, 3 if a part of them can't be known"},
 		&cli.StringFlag{Name: "config-dir", Value: ".", Usage: "folder with the three configuration files, playbooks/ and features/", EnvVars: []string{"PHOENIX_CONFIG_DIR"}},
 		&cli.StringFlag{Name: "limit", Aliases: []string{"l"}, Usage: "only the machines that match: names, ids or tags, with * and ?, commas, and ! for all but"},
-		&cli.IntFlag{Name: "parallel", Usage: "how many machines to work on at once (default: 32)"},
+		&cli.IntFlag{Name: "parallel", Value: 32, Usage: "how many machines to work on at once"},
 		&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "auto", Usage: "auto, plain, json or quiet"},
 		&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "also show what did not change, and the lines of running commands"},
 		&cli.BoolFlag{Name: "lab", Usage: "rehearse in a simulated environment instead of the configured one"},

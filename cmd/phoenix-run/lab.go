@@ -28,13 +28,15 @@ func (e *environment) openLab(ctx context.Context, dir string) (lab.Info, error)
 	return l.Info(), nil
 }
 
-// useLab puts the lab's API and keys where the configuration has the real ones.
-func useLab(h *config.Hypervisor, info lab.Info) {
+// useLab puts the lab's API and keys where the configuration has the real ones. Portainer's password is
+// the configured one, so that a rehearsal shows what is done with it, or the lab's own where that can't
+// be read: a rehearsal needs nothing to be set up.
+func useLab(ctx context.Context, dir string, h *config.Hypervisor, info lab.Info) {
 	h.ProxmoxAPI = config.ProxmoxAPI{URL: info.URL, Node: info.Node, Token: secret.Literal(info.Token), TLSFingerprint: info.Fingerprint}
 	h.SSH.PrivateKeyFile, h.SSH.Port, h.SSH.Agent = info.SSHKeyFile, info.SSHPort, false
 	h.SSH.KnownHostsFile = filepath.Join(filepath.Dir(info.SSHKeyFile), "known_hosts")
 	h.PortainerAPI.URL = "" // it comes up on a machine of the lab
-	if h.PortainerAPI.Password.IsZero() {
+	if _, err := h.PortainerAPI.Password.Resolve(ctx, dir); err != nil || h.PortainerAPI.Password.IsZero() {
 		h.PortainerAPI.Password = secret.Literal(info.PortainerPassword)
 	}
 }

@@ -34,14 +34,18 @@ func main() {
 // execute runs the command line and gives the exit code.
 func execute(ctx context.Context, args []string) int {
 	err := newApp().RunContext(ctx, frontFlags(args))
+	var usage *runner.UsageError
+	if errors.As(err, &usage) && usage.Help {
+		fmt.Print(usage.Usage)
+		return exitOK
+	}
 	code := exitCode(err)
 	var shown *shownError
 	if err != nil && !errors.As(err, &shown) {
 		if text := err.Error(); text != "" {
 			fmt.Fprintln(os.Stderr, "phoenix-run:", text)
 		}
-		var usage *runner.UsageError
-		if errors.As(err, &usage) && usage.Usage != "" {
+		if usage != nil && usage.Usage != "" {
 			fmt.Fprintf(os.Stderr, "\n%s", usage.Usage)
 		}
 	}
@@ -106,7 +110,7 @@ func commands() []*cli.Command {
 		planCommand(), showCommand(), applyCommand(),
 		runsCommand(), resumeCommand(),
 		labCommand(),
-		initCommand(), featuresCommand(), validateCommand(), docCommand(),
+		initCommand(), featuresCommand(), validateCommand(), testCommand(), docCommand(),
 	}
 	for _, c := range list {
 		c.OnUsageError = usageError

@@ -167,10 +167,18 @@ func validateCommand() *cli.Command {
 			if err != nil {
 				return errUsage{err}
 			}
-			fmt.Printf("%d virtual machines, %d stacks, all playbooks and features are well-formed\n", len(cfg.VMs), len(cfg.Stacks))
+			fmt.Printf("%s, %s, all playbooks and features are well-formed\n", count(len(cfg.VMs), "virtual machine"), count(len(cfg.Stacks), "stack"))
 			return nil
 		},
 	}
+}
+
+// count is a number with its noun.
+func count(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }
 
 // loadAll loads every playbook and feature, which executes no function.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -39,6 +40,15 @@ func runPlaybook(c *cli.Context) error {
 		}
 		return codeError(exitUsage)
 	}
+	if words[0] == "help" {
+		words = append(words[1:], "--help")
+	}
+	if words[0] == "--help" || words[0] == "-h" {
+		return cli.ShowAppHelp(c)
+	}
+	if slices.Contains(words, "--help") || slices.Contains(words, "-h") {
+		return explain(c, words)
+	}
 	env, err := open(c.Context, c)
 	if err != nil {
 		return err
@@ -59,6 +69,19 @@ func runPlaybook(c *cli.Context) error {
 		return detailed(j.finished.Planned())
 	}
 	return nil
+}
+
+// explain shows a playbook's own help, for which no configuration is needed.
+func explain(c *cli.Context, words []string) error {
+	src := source(c)
+	module, rest, err := runner.FindPlaybook(src, words)
+	if err != nil {
+		return err
+	}
+	session := builtins.New(builtins.Options{Planning: true})
+	run := runner.New(runner.Options{Mode: runner.Plan, Source: src, Builtins: session.Predeclared()})
+	_, err = run.Prepare(module, rest)
+	return errors.Join(err, session.Close())
 }
 
 // detailed is the exit code of a dry run: whether there are changes, and whether all are known.
@@ -102,6 +125,10 @@ func (j *job) execute(c *cli.Context) error {
 	options.Sink = sinks
 	run := runner.New(options)
 	j.finished = run
+	call, err := run.Prepare(j.module, j.words)
+	if err != nil {
+		return errors.Join(j.unprepared(run, err), session.Close())
+	}
 	if j.mode == runner.Apply {
 		if err := late.open(j, c, run); err != nil {
 			return err
@@ -110,12 +137,8 @@ func (j *job) execute(c *cli.Context) error {
 	ctx, done := interruptible(c.Context, run)
 	defer done()
 	start := time.Now()
-	_, err = run.Playbook(ctx, j.module, j.words)
+	_, err = run.Playbook(ctx, call)
 	err = errors.Join(err, session.Close())
-	var usage *runner.UsageError
-	if errors.As(err, &usage) {
-		return errors.Join(usage, late.close())
-	}
 	run.End(err, time.Since(start).Seconds())
 	if closeErr := late.close(); closeErr != nil {
 		err = errors.Join(err, closeErr)
@@ -128,6 +151,17 @@ func (j *job) execute(c *cli.Context) error {
 		return &shownError{err}
 	}
 	return nil
+}
+
+// unprepared shows why a playbook can't be executed: a wrong call as it is, a fault in a module with
+// the place and the way to it.
+func (j *job) unprepared(run *runner.Run, err error) error {
+	var usage *runner.UsageError
+	if errors.As(err, &usage) {
+		return err
+	}
+	run.End(err, 0)
+	return &shownError{errUsage{err}}
 }
 
 func (j *job) resumeHint(id string) {
@@ -187,6 +221,9 @@ func planOptions(c *cli.Context) map[string]string {
 	}
 	if c.Bool("lab") {
 		options["lab"] = "true"
+		if dir := c.String("lab-dir"); dir != "" {
+			options["lab-dir"] = dir
+		}
 	}
 	return options
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
@@ -43,7 +44,7 @@ func TestScripts(t *testing.T) {
 			"changes":  listChanges,
 			"leaks":    findText,
 			"token":    writeToken,
-			"schema":   checkSchema(t),
+			"schema":   checkSchema,
 			"replace":  replaceText,
 		},
 	})
@@ -151,25 +152,28 @@ func replaceText(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // checkSchema LABDIR: every request to Proxmox in the log is one that Proxmox's own descriptions allow.
-func checkSchema(t *testing.T) func(ts *testscript.TestScript, _ bool, args []string) {
-	return func(ts *testscript.TestScript, _ bool, args []string) {
-		for _, release := range pveschema.Releases {
-			schema := pveschema.Open(t, release)
-			checked := 0
-			for line := range strings.Lines(ts.ReadFile(args[0] + "/requests.jsonl")) {
-				var e record.Entry
-				ts.Check(json.Unmarshal([]byte(line), &e))
-				if e.Service != record.Proxmox {
-					continue
-				}
-				if err := schema.Check(e.Method, strings.TrimPrefix(e.Path, "/api2/json"), e.Params); err != nil {
-					ts.Fatalf("%s: %v", release, err)
-				}
-				checked++
+func checkSchema(ts *testscript.TestScript, _ bool, args []string) {
+	for _, release := range pveschema.Releases {
+		schema, err := pveschema.Find(release)
+		if errors.Is(err, pveschema.ErrNotThere) && os.Getenv("CI") == "" {
+			ts.Logf("NOT CHECKED: %v", err)
+			continue
+		}
+		ts.Check(err)
+		checked := 0
+		for line := range strings.Lines(ts.ReadFile(args[0] + "/requests.jsonl")) {
+			var e record.Entry
+			ts.Check(json.Unmarshal([]byte(line), &e))
+			if e.Service != record.Proxmox {
+				continue
 			}
-			if checked == 0 {
-				ts.Fatalf("no request to Proxmox in %s", args[0])
+			if err := schema.Check(e.Method, strings.TrimPrefix(e.Path, "/api2/json"), e.Params); err != nil {
+				ts.Fatalf("%s: %v", release, err)
 			}
+			checked++
+		}
+		if checked == 0 {
+			ts.Fatalf("no request to Proxmox in %s", args[0])
 		}
 	}
 }

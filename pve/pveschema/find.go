@@ -1,6 +1,8 @@
 package pveschema
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,13 +11,15 @@ import (
 // Releases are the files that describe the releases that are checked against.
 var Releases = []string{"pve-apidoc.json", "pve-apidoc-8.4.json"}
 
-// Open loads a release's description from ../shared/pve-api beside the project. It is not part of the
-// project: without it the test is skipped, but never where CI is set.
-func Open(t testing.TB, release string) *Schema {
-	t.Helper()
+// ErrNotThere says that Proxmox's descriptions are not beside the project: they are no part of it.
+var ErrNotThere = errors.New("no description of Proxmox's API is there, so requests are not checked against it")
+
+// Find loads a release's description from ../shared/pve-api beside the project that the working
+// folder is in.
+func Find(release string) (*Schema, error) {
 	dir, err := os.Getwd()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	for {
 		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
@@ -23,17 +27,25 @@ func Open(t testing.TB, release string) *Schema {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			t.Fatal("not within the project")
+			return nil, errors.New("not within the project")
 		}
 		dir = parent
 	}
 	path := filepath.Join(filepath.Dir(dir), "shared", "pve-api", release)
 	s, err := Load(path)
+	if os.IsNotExist(err) {
+		return nil, fmt.Errorf("%s: %w", path, ErrNotThere)
+	}
+	return s, err
+}
+
+// Open is Find for tests: without the description the test is skipped, but never where CI is set.
+func Open(t testing.TB, release string) *Schema {
+	t.Helper()
+	s, err := Find(release)
 	switch {
-	case os.IsNotExist(err) && os.Getenv("CI") != "":
-		t.Fatalf("Proxmox's API description is not at %s", path)
-	case os.IsNotExist(err):
-		t.Skipf("SKIPPED: Proxmox's API description is not at %s, so requests are not checked against it", path)
+	case errors.Is(err, ErrNotThere) && os.Getenv("CI") == "":
+		t.Skipf("SKIPPED: %v", err)
 	case err != nil:
 		t.Fatal(err)
 	}

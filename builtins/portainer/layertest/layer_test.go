@@ -224,8 +224,12 @@ func (s *sink) Emit(e event.Event) {
 }
 
 // play runs a playbook; plan, with --dry-run.
-func (w *world) play(words ...string) result { return w.run(context.Background(), runner.Apply, nil, words...) }
-func (w *world) plan(words ...string) result { return w.run(context.Background(), runner.Plan, nil, words...) }
+func (w *world) play(words ...string) result {
+	return w.run(context.Background(), runner.Apply, nil, words...)
+}
+func (w *world) plan(words ...string) result {
+	return w.run(context.Background(), runner.Plan, nil, words...)
+}
 
 func (w *world) run(ctx context.Context, mode runner.Mode, seen func(event.Event), words ...string) result {
 	info := w.lab.Info()
