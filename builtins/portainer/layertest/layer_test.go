@@ -1,363 +1,395 @@
-// Package layertest plays the environment layer, from a machine with Docker to every stack running,
-// against the lab: the playbooks as they come with the binary, over the real protocols.
 package layertest
 
 import (
-	"bufio"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
-	"time"
 
-	"phoenix-run/builtins"
-	"phoenix-run/config"
 	"phoenix-run/lab"
 	"phoenix-run/lab/docker"
 	"phoenix-run/lab/portainer"
-	"phoenix-run/lab/record"
 	"phoenix-run/runner"
 	"phoenix-run/runner/event"
-	"phoenix-run/runner/load"
-	"phoenix-run/secret"
 )
 
 // versions are the long-term releases that the layer is to work with.
 var versions = []string{"2.21.4", "2.27.1", "2.33.5", "2.39.0", "2.45.0"}
 
-// world is a lab with machines that have Docker, and a configuration for them.
-type world struct {
-	t   *testing.T
-	dir string // of the configuration
-	lab *lab.Lab
-	opt lab.Options
-}
-
-// base is a lab whose machines are up, made once; tests work on copies.
-var base = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "layertest-")
-	if err != nil {
-		return "", err
-	}
-	w := &world{dir: filepath.Join(dir, "config"), opt: lab.Options{Dir: filepath.Join(dir, "lab")}}
-	if err := w.write(files{}); err != nil {
-		return dir, err
-	}
-	if w.lab, err = lab.Start(context.Background(), w.opt); err != nil {
-		return dir, err
-	}
-	for _, id := range []string{"1001", "1002", "1003"} {
-		if r := w.play("create", id); r.err != nil {
-			return dir, errors.Join(r.err, w.lab.Close())
-		}
-	}
-	return dir, w.lab.Close()
-})
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if dir, _ := base(); dir != "" { //nolint:errcheck // told by the tests that used it
-		os.RemoveAll(dir) //nolint:errcheck // a temporary folder
-	}
-	os.Exit(code)
-}
-
-// newWorld makes a copy of the base and starts its lab.
-func newWorld(t *testing.T, o lab.Options) *world {
-	t.Helper()
-	from, err := base()
-	if err != nil {
-		t.Fatalf("the machines: %v", err)
-	}
-	w := &world{t: t, dir: filepath.Join(t.TempDir(), "config"), opt: o}
-	w.opt.Dir = filepath.Join(t.TempDir(), "lab")
-	if err := os.CopyFS(w.opt.Dir, os.DirFS(filepath.Join(from, "lab"))); err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"network.json", "requests.jsonl", "known_hosts"} { // addresses of its own
-		if err := os.RemoveAll(filepath.Join(w.opt.Dir, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Chmod(filepath.Join(w.opt.Dir, "id_ed25519"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := w.write(files{}); err != nil {
-		t.Fatal(err)
-	}
-	w.start()
-	t.Cleanup(func() { w.lab.Close() }) //nolint:errcheck // the test has seen what counts
-	return w
-}
-
-func (w *world) start() {
-	w.t.Helper()
-	l, err := lab.Start(w.t.Context(), w.opt)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.lab = l
-}
-
-// files are the configuration's, by path.
-type files map[string]string
-
-// standard is a server and two machines with stacks, one with variables and a file.
-var standard = files{
-	"phoenix_vm_configs.json": `{
-  "vm_defaults": { "features": ["docker"] },
-  "virtual_machines": [
-    { "vm_id": 1001, "vm_name": "main", "tags": ["core"], "docker_stacks": ["portainer"] },
-    { "vm_id": 1002, "vm_name": "apps", "tags": ["prod", "web"], "docker_stacks": ["shop", "plain"] },
-    { "vm_id": 1003, "vm_name": "data", "docker_stacks": ["plain"] }
-  ]
-}`,
-	"phoenix_stacks_config.json": `{
-  "docker_stacks": {
-    "shop": {
-      "compose_file_path": "shop.yml",
-      "environments": { "production": {
-        "variables": [
-          { "name": "GREETING", "value": "it's $5 #1 \"now\"" },
-          { "name": "DB_PASSWORD", "value": { "file": "password" } }
-        ],
-        "files": [ { "source": "shop.conf", "destination_in_container": "/etc/shop.conf", "service": "web" } ]
-      } }
-    },
-    "plain": { "compose_file_path": "plain.yml" }
-  }
-}`,
-	"phoenix_hypervisor_config.json": `{
-  "portainer_api": { "password": { "file": "admin" } },
-  "portainer": { "version": "2.45.0" }
-}`,
-	"shop.yml": `services:
-  web:
-    image: nginx:1
-    environment:
-      GREETING: ${GREETING}
-      PASSWORD: ${DB_PASSWORD}
-  cache:
-    image: redis:7
-`,
-	"plain.yml": "services:\n  only:\n    image: nginx:1\n",
-	"shop.conf": "colour = red\n",
-	"password":  "hunter2-$ecret",
-	"admin":     "correct horse battery",
-}
-
-// write puts the standard files into the folder, with others in their place.
-func (w *world) write(other files) error {
-	if err := os.MkdirAll(w.dir, 0o700); err != nil {
-		return err
-	}
-	for name, text := range standard {
-		if _, there := other[name]; there {
-			continue
-		}
-		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
-			return err
-		}
-	}
-	for name, text := range other {
-		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// set writes files, and leaves the others as they are.
-func (w *world) set(name, text string) {
-	w.t.Helper()
-	if err := os.WriteFile(filepath.Join(w.dir, name), []byte(text), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
-}
-
-// change replaces a text in a file of the configuration.
-func (w *world) change(name, old, text string) {
-	w.t.Helper()
-	b, err := os.ReadFile(filepath.Join(w.dir, name))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if !strings.Contains(string(b), old) {
-		w.t.Fatalf("%s does not hold %q", name, old)
-	}
-	w.set(name, strings.Replace(string(b), old, text, 1))
-}
-
-// version sets portainer.version.
-func (w *world) version(v string) {
-	w.t.Helper()
-	w.set("phoenix_hypervisor_config.json", strings.Replace(standard["phoenix_hypervisor_config.json"], "2.45.0", v, 1))
-}
-
-// result is how a run went.
-type result struct {
-	err      error
-	events   []event.Event
-	requests []record.Entry // of the run, to Portainer alone
-	took     time.Duration
-}
-
-type sink struct {
-	mu     sync.Mutex
-	events []event.Event
-	seen   func(event.Event)
-}
-
-func (s *sink) Emit(e event.Event) {
-	s.mu.Lock()
-	s.events = append(s.events, e)
-	s.mu.Unlock()
-	if s.seen != nil {
-		s.seen(e)
-	}
-}
-
-// play runs a playbook; plan, with --dry-run.
-func (w *world) play(words ...string) result {
-	return w.run(context.Background(), runner.Apply, nil, words...)
-}
-func (w *world) plan(words ...string) result {
-	return w.run(context.Background(), runner.Plan, nil, words...)
-}
-
-func (w *world) run(ctx context.Context, mode runner.Mode, seen func(event.Event), words ...string) result {
-	info := w.lab.Info()
-	before := w.logged()
-	source := load.Source{Project: w.dir, Embedded: builtins.Modules()}
-	cfg, _, err := config.Load(w.dir, config.Options{Features: source.List("features"), NeedProxmox: true, Override: func(h *config.Hypervisor) {
-		h.ProxmoxAPI = config.ProxmoxAPI{URL: info.URL, Node: info.Node, Token: secret.Literal(info.Token), TLSFingerprint: info.Fingerprint}
-		h.SSH.PrivateKeyFile, h.SSH.Port = info.SSHKeyFile, info.SSHPort
-		h.SSH.KnownHostsFile = info.KnownHosts
-	}})
-	if err != nil {
-		return result{err: err}
-	}
-	s := &sink{seen: seen}
-	redactor := new(secret.Redactor)
-	session := builtins.New(builtins.Options{Config: cfg, Planning: mode == runner.Plan})
-	run := runner.New(runner.Options{Mode: mode, Source: source, Sink: s, Redactor: redactor, Builtins: session.Predeclared()})
-	module, rest, err := runner.FindPlaybook(source, words)
-	if err != nil {
-		return result{err: err}
-	}
-	began := time.Now()
-	_, err = run.Playbook(ctx, module, rest)
-	err = errors.Join(err, session.Close())
-	r := result{err: err, events: s.events, took: time.Since(began)}
-	for _, e := range w.logged()[len(before):] {
-		if e.Service == record.Portainer {
-			r.requests = append(r.requests, e)
-		}
-	}
-	return r
-}
-
-// logged reads the lab's log of requests.
-func (w *world) logged() []record.Entry {
-	f, err := os.Open(filepath.Join(w.opt.Dir, "requests.jsonl"))
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	var list []record.Entry
-	scanner := bufio.NewScanner(f)
-	scanner.Buffer(nil, 64<<20)
-	for scanner.Scan() {
-		var e record.Entry
-		if json.Unmarshal(scanner.Bytes(), &e) == nil {
-			list = append(list, e)
-		}
-	}
-	return list
-}
-
-// changed are the addresses of what a run changed, or would change: "update apps/stack:shop", sorted.
-func (r result) changed() []string {
-	var list []string
-	for _, e := range r.events {
-		if e.Type == event.Operation && e.Status == event.Changed {
-			list = append(list, fmt.Sprintf("%s %s", e.Change.Action, e.Address))
-		}
-	}
-	slices.Sort(list)
-	return list
-}
-
-// text is all that a run told.
-func (r result) text() string {
-	var b strings.Builder
-	for _, e := range r.events {
-		fmt.Fprintln(&b, e.Host, e.Address, e.Status, e.Message)
-		if e.Error != nil {
-			fmt.Fprintln(&b, e.Error.Message)
-		}
-	}
-	fmt.Fprintln(&b, r.err)
-	return b.String()
-}
-
-// count tells how many requests of a run were made with a method and a path's end.
-func (r result) count(method, end string) int {
-	n := 0
-	for _, e := range r.requests {
-		if e.Method == method && strings.HasSuffix(e.Path, end) {
-			n++
-		}
-	}
-	return n
-}
-
-// must plays a playbook that has to succeed.
-func (w *world) must(words ...string) result {
-	w.t.Helper()
-	r := w.play(words...)
-	if r.err != nil {
-		w.t.Fatalf("%v: %v", words, r.err)
-	}
-	return r
-}
-
-// quiet plays a sync that must change nothing, neither here nor there.
-func (w *world) quiet(words ...string) result {
-	w.t.Helper()
-	r := w.must(words...)
-	if c := r.changed(); len(c) > 0 {
-		w.t.Errorf("%v changed %v", words, c)
-	}
-	for _, e := range r.requests {
-		if e.Changed || e.Method != "GET" && !strings.HasSuffix(e.Path, "/auth") {
-			w.t.Errorf("%v: %s %s", words, e.Method, e.Path)
-		}
-	}
-	return r
-}
-
-func versionOptions(v string) lab.Options {
-	return lab.Options{Portainer: portainer.Options{Version: v}, Docker: docker.Options{Missing: []string{"nginx:missing"}}}
-}
-
-func TestEveryVersion(t *testing.T) {
+// eachVersion runs a test in a world of each version, of which nothing is deployed yet.
+func eachVersion(t *testing.T, test func(t *testing.T, w *world)) {
 	for _, v := range versions {
 		t.Run(v, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, versionOptions(""))
+			w := newWorld(t, lab.Options{Docker: docker.Options{Missing: []string{"nginx:missing"}}})
 			w.version(v)
-			began := time.Now()
-			r := w.must("sync", "portainer")
-			t.Logf("sync %v (%v)\n%s", r.took, time.Since(began), strings.Join(r.changed(), "\n"))
-			r = w.quiet("sync", "portainer")
-			t.Logf("again %v, %d requests", r.took, len(r.requests))
+			test(t, w)
 		})
+	}
+}
+
+// The life of an environment: brought up, left alone, changed in one place, changed wrongly and taken
+// back, in the same way on every version.
+func TestEveryVersion(t *testing.T) {
+	eachVersion(t, func(t *testing.T, w *world) {
+		planned := w.plan("sync", "portainer")
+		if planned.err != nil {
+			t.Fatal(planned.err)
+		}
+		if len(planned.requests) > 0 {
+			t.Errorf("the dry run asked a server that is not there: %v", planned.requests)
+		}
+		done := w.must("sync", "portainer")
+		if !slices.Equal(planned.changed(), done.changed()) {
+			t.Errorf("planned %v\ndone    %v", planned.changed(), done.changed())
+		}
+		w.again()
+		w.runs("1002", "shop-web-1", "nginx:1")
+		if env := w.environ("1002", "shop-web-1"); env["GREETING"] != `it's $5 #1 "now"` || env["PASSWORD"] != "hunter2-$ecret" {
+			t.Errorf("variables: %q", env)
+		}
+		w.mounts("shop-web-1", "/etc/shop.conf", "colour = red\n")
+		w.changedFile(t)
+		w.changedVariable(t)
+		w.failedUpdate(t)
+		w.removed(t)
+	})
+}
+
+// again: nothing is changed, and little is asked.
+func (w *world) again() {
+	w.t.Helper()
+	const machines, stacks = 3, 3
+	r := w.quiet("sync", "portainer")
+	if n, most := len(r.requests), 5+3*machines+2*stacks; n > most {
+		w.t.Errorf("%d requests for nothing, at most %d are meant", n, most)
+	}
+	if n := r.count("POST", "/auth"); n != 1 {
+		w.t.Errorf("%d sign-ins", n)
+	}
+	if r := w.plan("sync", "portainer"); r.err != nil || len(r.changed()) > 0 {
+		w.t.Errorf("a plan right after: %v %v", r.changed(), r.err)
+	}
+}
+
+// changedFile: a file with another content recreates just the service that mounts it.
+func (w *world) changedFile(t *testing.T) {
+	t.Helper()
+	web, cache := w.container("1002", "shop-web-1").ID, w.container("1002", "shop-cache-1").ID
+	w.set("shop.conf", "colour = blue\n")
+	r := w.must("sync", "stack", "shop", "to", "apps")
+	if !slices.Contains(r.changed(), "update apps/stack:shop") {
+		t.Errorf("changed %v", r.changed())
+	}
+	w.mounts("shop-web-1", "/etc/shop.conf", "colour = blue\n")
+	if w.container("1002", "shop-web-1").ID == web || w.container("1002", "shop-cache-1").ID != cache {
+		t.Error("not just the service that mounts the file was made anew")
+	}
+	if n := strings.Count(w.guest("1002", "find /var/lib/phoenix-run/stacks -type f"), "\n"); n != 1 {
+		t.Errorf("%d files are kept on the machine", n)
+	}
+	w.quiet("sync", "stack", "shop", "to", "apps")
+}
+
+// changedVariable: the plan names it, and no value of a secret.
+func (w *world) changedVariable(t *testing.T) {
+	t.Helper()
+	w.set("password", "another $ecret")
+	w.change("phoenix_stacks_config.json", `it's $5`, `it's $6`)
+	r := w.plan("sync", "portainer")
+	var change *event.Change
+	for _, e := range r.events {
+		if e.Address == "apps/stack:shop" {
+			change = e.Change
+		}
+	}
+	if change == nil || change.After["variable DB_PASSWORD"] != "(secret changed)" || change.Before["variable GREETING"] == change.After["variable GREETING"] || change.After["compose"] != change.Before["compose"] {
+		t.Fatalf("planned: %+v %v", change, r.err)
+	}
+	if strings.Contains(fmt.Sprint(r.events), "$ecret") {
+		t.Error("the plan holds the secret")
+	}
+	w.must("sync", "portainer")
+	if env := w.environ("1002", "shop-web-1"); env["GREETING"] != `it's $6 #1 "now"` || env["PASSWORD"] != "another $ecret" {
+		t.Errorf("variables: %q", env)
+	}
+}
+
+// failedUpdate: what ran before runs again, file and variables, and both are told.
+func (w *world) failedUpdate(t *testing.T) {
+	t.Helper()
+	w.change("shop.yml", "nginx:1", "nginx:missing")
+	w.set("shop.conf", "colour = black\n")
+	w.change("phoenix_stacks_config.json", `it's $6`, `it's $7`)
+	r := w.play("sync", "portainer")
+	if r.err == nil || !strings.Contains(r.text(), "manifest for nginx:missing not found") || !strings.Contains(r.text(), "what ran before was brought back and runs") {
+		t.Fatalf("the failed update: %s", r.text())
+	}
+	w.runs("1002", "shop-web-1", "nginx:1")
+	w.mounts("shop-web-1", "/etc/shop.conf", "colour = blue\n")
+	if env := w.environ("1002", "shop-web-1"); env["GREETING"] != `it's $6 #1 "now"` {
+		t.Errorf("variables after the repair: %q", env)
+	}
+	w.change("shop.yml", "nginx:missing", "nginx:2")
+	w.must("sync", "portainer")
+	w.runs("1002", "shop-web-1", "nginx:2")
+	w.mounts("shop-web-1", "/etc/shop.conf", "colour = black\n")
+	w.quiet("sync", "portainer")
+}
+
+// removed: a stack that is no longer named is told, and goes with --prune; one can be removed by name.
+func (w *world) removed(t *testing.T) {
+	t.Helper()
+	w.change("phoenix_vm_configs.json", `["shop", "plain"]`, `["shop"]`)
+	r := w.quiet("sync", "portainer")
+	if !strings.Contains(r.text(), "stack plain is not in the configuration; --prune removes it") {
+		t.Errorf("not told: %s", r.text())
+	}
+	r = w.must("sync", "portainer", "--prune")
+	if !slices.Equal(r.changed(), []string{"delete apps/stack:plain"}) {
+		t.Errorf("pruned: %v", r.changed())
+	}
+	if w.container("1002", "plain-only-1").ID != "" {
+		t.Error("the pruned stack runs")
+	}
+	w.runs("1003", "plain-only-1", "nginx:1")
+	r = w.must("remove", "stack", "shop", "from", "apps")
+	if !slices.Equal(r.changed(), []string{"delete apps/stack:shop"}) || w.container("1002", "shop-web-1").ID != "" {
+		t.Errorf("removed: %v", r.changed())
+	}
+	if text := w.guest("1002", "ls /var/lib/phoenix-run/stacks"); strings.Contains(text, "shop") {
+		t.Errorf("files of the removed stack: %s", text)
+	}
+	if r := w.must("remove", "stack", "shop", "from", "apps"); len(r.changed()) > 0 {
+		t.Errorf("removed twice: %v", r.changed())
+	}
+}
+
+// An update is cut off between the failure and the repair, by a kill: the next run repairs it.
+func TestRepairThatWasCutOff(t *testing.T) {
+	for _, v := range []string{"2.21.4", "2.45.0"} {
+		t.Run(v, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, lab.Options{Docker: docker.Options{Missing: []string{"nginx:missing"}}})
+			w.version(v)
+			w.must("sync", "portainer")
+			w.change("shop.yml", "nginx:1", "nginx:missing")
+			w.change("phoenix_stacks_config.json", `it's $5`, `it's $7`)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			r := w.run(ctx, runner.Apply, func(e event.Event) {
+				if strings.Contains(e.Message, "putting back what ran before") {
+					cancel()
+				}
+			}, "sync", "portainer")
+			if r.err == nil || ctx.Err() == nil {
+				t.Fatalf("not cut off: %s", r.text())
+			}
+			r = w.play("sync", "portainer")
+			if r.err == nil || !strings.Contains(r.text(), "what ran before was brought back and runs") {
+				t.Fatalf("the next run: %s", r.text())
+			}
+			w.runs("1002", "shop-web-1", "nginx:1")
+			if env := w.environ("1002", "shop-web-1"); env["GREETING"] != `it's $5 #1 "now"` || env["PASSWORD"] != "hunter2-$ecret" {
+				t.Errorf("variables after the repair: %q", env)
+			}
+			if text := w.guest("1002", "ls /var/lib/phoenix-run/stacks"); strings.Contains(text, "last-working") {
+				t.Errorf("what ran last is still noted: %s", text)
+			}
+		})
+	}
+}
+
+// An upgrade backs the server up, then brings up the server, then the agents; going back is refused.
+func TestUpgrade(t *testing.T) {
+	w := newWorld(t, lab.Options{})
+	w.version("2.39.0")
+	w.must("sync", "portainer")
+	web := w.container("1002", "shop-web-1").ID
+	w.version("2.45.0")
+	planned := w.plan("sync", "portainer")
+	r := w.must("sync", "portainer")
+	want := []string{"create main/backup:portainer-2.39.0", "replace apps/container:portainer_agent", "replace data/container:portainer_agent", "replace main/container:portainer"}
+	if !slices.Equal(r.changed(), want) || !slices.Equal(planned.changed(), want) {
+		t.Errorf("changed %v\nplanned %v %v", r.changed(), planned.changed(), planned.err)
+	}
+	var order []string
+	for _, e := range r.events {
+		if e.Type == event.Operation && e.Status == event.Changed {
+			_, what, _ := strings.Cut(e.Address, "/")
+			order = append(order, what)
+		}
+	}
+	if !slices.Equal(order, []string{"backup:portainer-2.39.0", "container:portainer", "container:portainer_agent", "container:portainer_agent"}) {
+		t.Errorf("in the order %v", order)
+	}
+	w.backups(1)
+	if w.container("1002", "shop-web-1").ID != web {
+		t.Error("the upgrade has made a stack's container anew")
+	}
+	if n := r.count("POST", "/auth"); n > 2 {
+		t.Errorf("%d sign-ins for a server and its successor", n)
+	}
+	w.again()
+	w.version("2.39.0")
+	r = w.play("sync", "portainer")
+	if r.err == nil || !strings.Contains(r.err.Error(), "an earlier server can't read the data of a later one") || len(r.changed()) > 0 {
+		t.Errorf("going back: %v %v", r.changed(), r.err)
+	}
+}
+
+// A wrong password is told before anything is touched, with one try.
+func TestWrongPassword(t *testing.T) {
+	w := newWorld(t, lab.Options{})
+	w.must("sync", "portainer")
+	w.set("admin", "not the right one")
+	w.change("plain.yml", "nginx:1", "nginx:2")
+	r := w.play("sync", "portainer")
+	if r.err == nil || !strings.Contains(r.err.Error(), "check user and password") || len(r.changed()) > 0 || r.count("POST", "/auth") != 1 {
+		t.Errorf("changed %v, %d sign-ins: %v", r.changed(), r.count("POST", "/auth"), r.err)
+	}
+}
+
+// A fault in any compose file is told with its place before anything is touched.
+func TestComposeFault(t *testing.T) {
+	w := newWorld(t, lab.Options{})
+	w.set("plain.yml", "services:\n  only:\n    image: nginx:1\n    port: [80]\n")
+	r := w.play("sync", "portainer")
+	if r.err == nil || !strings.Contains(r.err.Error(), `plain.yml:4:5: services.only: unknown key "port"; did you mean ports?`) || len(r.events) > 1 {
+		t.Errorf("%v %v", r.err, r.events)
+	}
+}
+
+// Stacks, projects and environments that were made by hand are not touched without being told to.
+func TestMadeByHand(t *testing.T) {
+	w := newWorld(t, lab.Options{})
+	w.guest("1003", "docker run -d --name plain-only-1 --label com.docker.compose.project=plain --label com.docker.compose.service=only --label com.docker.compose.project.working_dir=/srv/plain httpd")
+	r := w.play("sync", "portainer")
+	if r.err == nil || !strings.Contains(r.text(), "the machine runs a compose project plain that Portainer did not make") {
+		t.Fatalf("an external project: %s", r.text())
+	}
+	w.must("sync", "portainer", "--adopt")
+	w.runs("1003", "plain-only-1", "nginx:1")
+
+	c := w.client()
+	environments, err := c.Environments(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	apps := environments[slices.IndexFunc(environments, func(e portainerEnvironment) bool { return e.Name == "apps" })].ID
+	if err := c.CreateStack(t.Context(), portainerStack{Name: "handmade", Environment: apps}, "services: {a: {image: httpd}}"); err != nil {
+		t.Fatal(err)
+	}
+	w.quiet("sync", "portainer")
+	if r := w.quiet("sync", "portainer", "--prune"); strings.Contains(r.text(), "handmade") {
+		t.Errorf("told of: %s", r.text())
+	}
+	w.change("phoenix_vm_configs.json", `["shop", "plain"]`, `["shop", "plain", "handmade"]`)
+	w.change("phoenix_stacks_config.json", `"plain": {`, `"handmade": { "compose_file_path": "plain.yml" }, "plain": {`)
+	r = w.play("sync", "stack", "handmade", "to", "apps")
+	if r.err == nil || !strings.Contains(r.err.Error(), "made by hand") || len(r.changed()) > 0 {
+		t.Fatalf("a stack made by hand: %v", r.err)
+	}
+	w.must("sync", "stack", "handmade", "to", "apps", "--adopt")
+	w.quiet("sync", "portainer")
+}
+
+// Machines are renamed, get another address, and go.
+func TestMachinesMove(t *testing.T) {
+	w := newWorld(t, lab.Options{})
+	w.must("sync", "portainer")
+	only := w.container("1003", "plain-only-1").ID
+	w.change("phoenix_vm_configs.json", `"vm_name": "data"`, `"vm_name": "archive"`)
+	w.must("create", "1003")
+	r := w.must("sync", "portainer", "--prune")
+	if !slices.Equal(r.changed(), []string{"update archive/environment:archive"}) || w.container("1003", "plain-only-1").ID != only {
+		t.Errorf("renamed: %v", r.changed())
+	}
+	c := w.client()
+	environments, err := c.Environments(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := environments[slices.IndexFunc(environments, func(e portainerEnvironment) bool { return e.Name == "archive" })]
+	e.URL = "tcp://127.0.0.9:9001"
+	_ = c.UpdateEnvironment(t.Context(), e.ID, e) // it is changed, and nobody answers there
+	r = w.must("sync", "portainer")
+	if !slices.Equal(r.changed(), []string{"update archive/environment:archive"}) {
+		t.Errorf("moved: %v", r.changed())
+	}
+	w.change("phoenix_vm_configs.json", `{ "vm_id": 1003, "vm_name": "archive", "docker_stacks": ["plain"] }`, `{ "vm_id": 1004, "vm_name": "spare" }`)
+	w.set("phoenix_vm_configs.json", strings.Replace(w.text("phoenix_vm_configs.json"), ",\n    { \"vm_id\": 1004, \"vm_name\": \"spare\" }", "", 1))
+	r = w.quiet("sync", "portainer")
+	if !strings.Contains(r.text(), "environment archive is not in the configuration; --prune removes it") {
+		t.Errorf("not told: %s", r.text())
+	}
+	r = w.must("sync", "portainer", "--prune")
+	if !slices.Equal(r.changed(), []string{"delete archive/environment:archive"}) || w.container("1003", "plain-only-1").ID != "" {
+		t.Errorf("gone: %v", r.changed())
+	}
+	w.quiet("sync", "portainer", "--prune")
+}
+
+// A server that nobody gave an administrator in time is restarted, once.
+func TestServerThatLockedItself(t *testing.T) {
+	clock := &clock{}
+	w := newWorld(t, lab.Options{Portainer: portainer.Options{Now: clock.now}})
+	w.set("playbooks/server.star", `"""Only the server."""
+load("@features//portainer_server.star", "portainer_server")
+def main():
+    vm = proxmox.find(config.vm("main"))
+    portainer_server(vm.host(), vm.spec)
+    portainer.server(vm).wait()
+`)
+	w.must("server")
+	clock.move(6)
+	planned := w.plan("sync", "portainer")
+	if planned.err != nil || !slices.Contains(planned.changed(), "update main/restart:portainer") || !slices.Contains(planned.changed(), "create main/administrator:admin") {
+		t.Fatalf("planned %v %v", planned.changed(), planned.err)
+	}
+	r := w.must("sync", "portainer")
+	if !slices.Equal(r.changed(), planned.changed()) {
+		t.Errorf("planned %v\ndone    %v", planned.changed(), r.changed())
+	}
+	w.quiet("sync", "portainer")
+}
+
+// Agents that are started by hand without the secret belong to another server: the run mends both.
+func TestPairedAgent(t *testing.T) {
+	w := newWorld(t, lab.Options{})
+	w.guest("1003", "docker run -d -p 9001:9001 --name portainer_agent --restart=always -v /var/run/docker.sock:/var/run/docker.sock -v /var/lib/docker/volumes:/var/lib/docker/volumes portainer/agent:2.45.0")
+	w.must("sync", "portainer")
+	w.guest("1003", "docker restart portainer_agent")
+	w.quiet("sync", "portainer")
+	w.change("phoenix_hypervisor_config.json", `"version": "2.45.0"`, `"version": "2.45.0", "agent_secret": { "file": "agent" }`)
+	w.set("agent", "a secret of one's own")
+	r := w.must("sync", "portainer")
+	if len(r.changed()) != 3 {
+		t.Errorf("a new AGENT_SECRET: %v", r.changed())
+	}
+	w.again()
+}
+
+// What a person sees of it all.
+func TestStatus(t *testing.T) {
+	w := newWorld(t, lab.Options{})
+	r := w.must("status")
+	if !strings.Contains(r.text(), "Portainer on main:") {
+		t.Errorf("without a server: %s", r.text())
+	}
+	w.must("sync", "portainer")
+	w.guest("1002", "docker rm -f shop-cache-1")
+	w.set("plain.yml", "services:\n  only:\n    image: nginx:2\n")
+	r = w.must("status", "--drift")
+	for _, want := range []string{"Portainer 2.45.0 on main", "apps shop: state", "data plain: compose", "the service cache has 0 of 1 containers"} {
+		if !strings.Contains(r.text(), want) {
+			t.Errorf("no %q in\n%s", want, r.text())
+		}
+	}
+	for _, e := range r.requests {
+		if e.Changed {
+			t.Errorf("status changed something: %v", e)
+		}
 	}
 }
