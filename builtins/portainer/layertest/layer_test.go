@@ -264,7 +264,7 @@ func TestComposeFault(t *testing.T) {
 // Stacks, projects and environments that were made by hand are not touched without being told to.
 func TestMadeByHand(t *testing.T) {
 	w := newWorld(t, lab.Options{})
-	w.guest("1003", "docker run -d --name plain-only-1 --label com.docker.compose.project=plain --label com.docker.compose.service=only --label com.docker.compose.project.working_dir=/srv/plain httpd")
+	w.guest("1003", "docker run -d --name plain-only-1 --label com.docker.compose.project=plain --label com.docker.compose.service=only --label com.docker.compose.oneoff=False --label com.docker.compose.container-number=1 --label com.docker.compose.config-hash=old --label com.docker.compose.project.working_dir=/srv/plain httpd")
 	r := w.play("sync", "portainer")
 	if r.err == nil || !strings.Contains(r.text(), "the machine runs a compose project plain that Portainer did not make") {
 		t.Fatalf("an external project: %s", r.text())
