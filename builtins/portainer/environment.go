@@ -27,6 +27,7 @@ const ownTag = "phoenix-run"
 var serverEnvironment = builtin.Method(builtin.Spec{
 	Name: "environment", Effect: builtin.Operation,
 	Summary: "A machine's Docker Engine, registered under the machine's name and with its tags, and the tag phoenix-run: through the socket on the server's own machine, through the agent on others. A changed address is brought up to date, and so is the name of a machine that was renamed. An agent that is paired with another server is restarted once.",
+	Example: "environment = api.environment(vm)",
 	Returns: "struct with name and changed, for stack",
 	Errors:  []string{"The agent does not answer, or its AGENT_SECRET is another one."},
 }, func(c *builtin.Call, v *Server, a environmentArgs) (starlark.Value, error) {

@@ -22,6 +22,7 @@ type expectArgs struct {
 
 var serverExpect = builtin.Method(builtin.Spec{
 	Name: "expect", Effect: builtin.Reads,
+	Example: "api.expect(proxmox.find(1001), {\"port\": 9443})",
 	Summary: "Waits until a published port of a machine answers: a connection, or the HTTP status of a path. A dry run does not ask.",
 	Errors:  []string{"It does not answer within a minute: what came instead."},
 }, func(c *builtin.Call, _ *Server, a expectArgs) (starlark.Value, error) {

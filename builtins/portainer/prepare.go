@@ -18,6 +18,7 @@ type prepareArgs struct {
 
 var serverPrepare = builtin.Method(builtin.Spec{
 	Name: "prepare", Effect: builtin.Operation,
+	Example: "api = portainer.server(vm)\napi.prepare()",
 	Summary: "What comes before the first change, where a server runs already: it signs in, so that a wrong password is told before anything is touched; refuses to go back to an earlier version, whose server could not read the data; and before an upgrade makes a backup through the API, into .phoenix/backups, encrypted with the administrator's password. Where no server runs, it does nothing.",
 	Errors: []string{
 		"The configuration names an earlier version than the one that runs.",

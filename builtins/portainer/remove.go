@@ -24,6 +24,7 @@ type obsoleteArgs struct {
 
 var serverObsolete = builtin.Method(builtin.Spec{
 	Name: "obsolete", Effect: builtin.Operation, Returns: "list of string",
+	Example: "print(api.obsolete())",
 	Summary: "Stacks and environments that phoenix-run made and the configuration no longer names. With remove they are taken away; volumes stay. What was made by hand is left alone.",
 }, func(c *builtin.Call, v *Server, a obsoleteArgs) (starlark.Value, error) {
 	if planned, err := v.planned(c); planned || err != nil {

@@ -18,6 +18,7 @@ import (
 
 var serverStatus = builtin.Method(builtin.Spec{
 	Name: "status", Effect: builtin.Reads,
+	Example: "print(portainer.server(vm).status().version)",
 	Summary: "What the configuration declares against what Portainer has, changing nothing: a row for each environment, and one for each stack that is declared or that phoenix-run deployed. A server that can't be reached is told in trouble.",
 	Returns: "struct with version, trouble, and rows: environment, stack (\"\" for the environment itself), declared, deployed, containers, version, drift",
 }, func(c *builtin.Call, v *Server, _ none) (starlark.Value, error) {
