@@ -17,6 +17,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"phoenix-run/builtins/test"
+	"phoenix-run/lab/docker"
 	"phoenix-run/lab/guest"
 	"phoenix-run/lab/machine"
 	"phoenix-run/remote"
@@ -66,8 +67,8 @@ func (l *testLab) Machine(ctx context.Context, name string, available []test.Pac
 	l.mu.Unlock()
 	m := &testMachine{lab: l, name: name, accept: make(chan net.Conn), closed: make(chan struct{}), listening: make(chan struct{}, 1)}
 	backend, err := guest.NewBackend(guest.Options{
-		Dir: fmt.Sprintf("%s/%d", l.dir, id), Packages: packages(available), Listen: m.listen,
-		Lease:    func(int) (string, error) { return "127.0.0.1", nil },
+		Dir: fmt.Sprintf("%s/%d", l.dir, id), Packages: append(docker.Packages(docker.Options{PullTime: time.Nanosecond}), packages(available)...),
+		Listen: m.listen, Lease: func(int) (string, error) { return "", nil }, // there is no network
 		BootTime: time.Nanosecond, CloudInitTime: time.Nanosecond, InstallTime: time.Nanosecond,
 	})
 	if err != nil {
