@@ -131,7 +131,7 @@ func (m *testMachine) ready(ctx context.Context) error {
 	case <-m.listening:
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		return fmt.Errorf("the simulated machine %s does not come up", m.name)
 	}
 	conn, err := m.Dial(ctx, false)
@@ -149,7 +149,7 @@ func (m *testMachine) Dial(ctx context.Context, readOnly bool) (remote.Conn, err
 		return nil, err
 	}
 	return ssh.Dial(ctx, ssh.Options{Host: m.name, User: "root", KeyData: m.lab.key, HostKeys: []string{strings.TrimSpace(string(hostKey))},
-		ConfigFile: "none", ReadOnly: readOnly, ConnectTimeout: time.Minute, Keepalive: time.Hour, Dial: m.connect})
+		ConfigFile: "none", ReadOnly: readOnly, ConnectTimeout: 5 * time.Minute, Keepalive: time.Hour, Dial: m.connect})
 }
 
 // connect makes a connection to the machine's sshd.
