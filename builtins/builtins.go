@@ -2,6 +2,7 @@
 package builtins
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 
@@ -16,6 +17,7 @@ import (
 	"phoenix-run/config"
 	"phoenix-run/features"
 	"phoenix-run/playbooks"
+	"phoenix-run/remote/ssh"
 	"phoenix-run/runner/builtin"
 )
 
@@ -26,6 +28,8 @@ type Options struct {
 	Planning bool                              // connections refuse to change anything
 	Verbose  bool                              // lines of running tasks and commands are told
 	Confirm  func(question, want string) error // asks before something is destroyed; nil refuses
+	// AskHostKey decides about a machine whose host key nobody has vouched for; nil refuses it.
+	AskHostKey func(ctx context.Context, q ssh.Question) (bool, error)
 }
 
 // Session is what the builtins of one run share: its connections.
@@ -41,7 +45,7 @@ func New(o Options) *Session {
 		o.Config = &config.Config{}
 	}
 	s := &Session{options: o}
-	s.proxmox = proxmox.NewSession(proxmox.Options{Config: o.Config, Planning: o.Planning, Verbose: o.Verbose, Confirm: o.Confirm})
+	s.proxmox = proxmox.NewSession(proxmox.Options{Config: o.Config, Planning: o.Planning, Verbose: o.Verbose, Confirm: o.Confirm, AskHostKey: o.AskHostKey})
 	s.portainer = portainer.NewSession(portainer.Options{Config: o.Config, Planning: o.Planning})
 	return s
 }
