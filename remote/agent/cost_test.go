@@ -72,7 +72,7 @@ func TestBackgroundProgram(t *testing.T) {
 	if err != nil || string(r.Stdout) != "started\n" {
 		t.Fatal(r, err)
 	}
-	if took := time.Since(start); took > 2*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		t.Errorf("took %s", took)
 	}
 	noFolders(t)

@@ -22,7 +22,8 @@ type Machine struct {
 	ReadOnly bool
 	Pool     *Pool
 	// Send writes size bytes of content to a new file by another way than a shell's stdin, or is nil.
-	// It removes what it wrote if it fails. errors.ErrUnsupported, before content was touched, means
+	// It removes what it wrote if it fails. content is an io.Seeker; its Seek fails with
+	// errors.ErrUnsupported if it can't be read again. errors.ErrUnsupported, before content was touched, means
 	// that there is no other way here.
 	Send func(ctx context.Context, path string, content io.Reader, size int64) error
 }
@@ -102,9 +103,6 @@ func (m *Machine) Upload(ctx context.Context, u remote.Upload) error {
 		return fmt.Errorf("%s: upload to %s: read the content: %w", m.Name, u.Path, err)
 	}
 	defer content.Close()
-	if u.Progress != nil {
-		content = progress(content, u.Progress)
-	}
 	job := Job{Stdin: content, Size: size}
 	file.Fill = "cat"
 	if size > bigFile && m.Send != nil {
