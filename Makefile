@@ -3,7 +3,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 RACE    ?=
 
-.PHONY: build demo test deps check docs clean
+.PHONY: build demo test fuzz deps check docs clean
 
 build: bin/phoenix-run
 
@@ -24,6 +24,10 @@ deps:
 
 test: deps
 	go test $(RACE) ./...
+
+# Each fuzz target for FUZZTIME, 60s by default.
+fuzz:
+	scripts/fuzz
 
 check:
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
