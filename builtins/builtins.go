@@ -14,6 +14,7 @@ import (
 	"phoenix-run/builtins/portainer"
 	"phoenix-run/builtins/proxmox"
 	secretmod "phoenix-run/builtins/secret"
+	"phoenix-run/builtins/test"
 	"phoenix-run/config"
 	"phoenix-run/features"
 	"phoenix-run/playbooks"
@@ -78,11 +79,12 @@ func (s *Session) modules() []builtin.Module {
 	}
 }
 
-func modules(o Options) []builtin.Module { return New(o).modules() }
-
 func types() []*builtin.Type {
-	return []*builtin.Type{proxmox.VMType, host.Type, portainer.ServerType, builtin.ResultType}
+	return []*builtin.Type{proxmox.VMType, host.Type, portainer.ServerType, builtin.ResultType, test.TType, test.MachineType}
 }
+
+// documented are the modules of the reference: those of every run, and that of tests.
+func documented() []builtin.Module { return append(New(Options{}).modules(), test.Assert) }
 
 // Modules gives the playbooks and features that come with the binary.
 func Modules() fs.FS { return embedded{"playbooks": playbooks.FS, "features": features.FS} }

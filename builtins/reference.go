@@ -16,8 +16,9 @@ func Reference() string {
 	var b strings.Builder
 	b.WriteString("# What playbooks and features can call\n\nMade from the declarations by `phoenix-run doc`. ")
 	b.WriteString("Besides these there is the Starlark language itself, with `json`, `math`, `struct`, and `known(x)`, ")
-	b.WriteString("which asks whether a value can be looked at before an apply.\n")
-	for _, m := range modules(Options{}) {
+	b.WriteString("which asks whether a value can be looked at before an apply; `x.or_plan(value)` is x where it can, ")
+	b.WriteString("and else, in a plan, the value that stands for it. [Writing playbooks and features](writing.md) shows how.\n")
+	for _, m := range documented() {
 		title := m.Name
 		if title == "" {
 			title = "Functions"

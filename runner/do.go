@@ -160,6 +160,11 @@ func (t *Task) apply(addr op.Address, o op.Operation, change op.Change) (op.Stat
 				return recalled.State, nil
 			}
 		}
+	}
+	if err := r.before(t.ctx, addr.Host); err != nil {
+		return op.State{}, err
+	}
+	if r.opts.Journal != nil {
 		if err := r.opts.Journal.Intent(addr, change, arguments); err != nil {
 			return op.State{}, fmt.Errorf("the journal can't be written, so nothing was changed: %w", err)
 		}

@@ -35,9 +35,10 @@ type Options struct {
 	Parallel int                 // hosts at once; 0: 32
 	Sink     event.Sink
 	Redactor *secret.Redactor
-	Guard    Guard    // what may be applied; nil: everything
-	Recorder Recorder // what a plan is told of before it is shown; nil: nobody
-	Journal  Journal  // where intents are recorded; nil: nowhere
+	Guard    Guard        // what may be applied; nil: everything
+	Recorder Recorder     // what a plan is told of before it is shown; nil: nobody
+	Journal  Journal      // where intents are recorded; nil: nowhere
+	Loader   *load.Loader // modules of another run to share; nil: the run loads its own from Source
 	// MaxSteps bounds the computation of one task; 0: 50 million steps of the Starlark machine.
 	MaxSteps uint64
 }
@@ -81,6 +82,7 @@ type Run struct {
 	counts    map[event.Status]int
 	planned   event.Counts
 	addresses map[op.Address]int
+	hooks     []*hook
 
 	stopped context.Context // ends at Stop
 	stop    context.CancelFunc
@@ -105,6 +107,9 @@ func New(opts Options) *Run {
 		addresses: map[op.Address]int{},
 	}
 	r.stopped, r.stop = context.WithCancel(context.Background())
+	if r.loader = opts.Loader; r.loader != nil {
+		return r
+	}
 	predeclared := lang.Universe()
 	for name, v := range opts.Builtins {
 		predeclared[name] = v

@@ -316,6 +316,32 @@ func TestConstructs(t *testing.T) {
 	}
 }
 
+// A stand-in is for plans alone: in an apply, values are what they are.
+func TestOrPlan(t *testing.T) {
+	for _, c := range []struct {
+		mode runner.Mode
+		code string
+		want string
+	}{
+		{runner.Plan, "u.or_plan('x')", `"x"`},
+		{runner.Plan, "[u].or_plan(value = 'x')", `"x"`},
+		{runner.Plan, "(u.ip + ':80').or_plan('x')", `"x"`},
+		{runner.Plan, "'known'.or_plan('x')", `"known"`},
+		{runner.Apply, "'known'.or_plan('x')", `"known"`},
+		{runner.Apply, "['a', 1].or_plan('x')", `["a", 1]`},
+		{runner.Apply, "None.or_plan('x')", `None`},
+	} {
+		_, v, err := play(t, newWorld(), c.mode, "def main():\n    return "+c.code+"\n")
+		if err != nil || v.String() != c.want {
+			t.Errorf("%s, %s: got %v, %v, want %s", c.mode, c.code, v, err, c.want)
+		}
+	}
+	_, _, err := play(t, newWorld(), runner.Apply, "def main():\n    return 'a'.or_plan()\n")
+	if err == nil || !strings.Contains(err.Error(), "or_plan: missing argument for value") {
+		t.Errorf("without a stand-in: %v", err)
+	}
+}
+
 func TestSecretsStaySecret(t *testing.T) {
 	for _, code := range []string{"x = '%s' % s", "x = str(s)", "x = '{}'.format(s)", "x = s == 'a'", "x = ','.join([s])", "x = {s: 1}", "x = s in ['a']"} {
 		_, _, err := play(t, newWorld(), runner.Apply, "def main():\n    "+code+"\n")

@@ -20,9 +20,9 @@ type applyArgs struct {
 	Options map[string]any `star:"options" default:"{}" doc:"options of the feature; they override those of the dict"`
 }
 
-// flusher is a host with handlers that wait for the feature's end.
-type flusher interface {
-	Flush(c *builtin.Call) error
+// scoped is a host that wants to know where a feature begins and ends.
+type scoped interface {
+	Feature(c *builtin.Call, name string, body func() (starlark.Value, error)) (starlark.Value, error)
 }
 
 // Features is the module of that name.
@@ -32,7 +32,7 @@ var Features = builtin.Module{
 	Funcs: []*builtin.Builtin{
 		builtin.Func(builtin.Spec{
 			Name: "apply", Effect: builtin.Reads,
-			Summary: "Applies a feature: loads features/NAME.star and calls its function NAME(host, vm, **options). Handlers that on_change collected run at its end.",
+			Summary: "Applies a feature: loads features/NAME.star and calls its function NAME(host, vm, **options). Handlers that on_change collected run at its end; if the run is cut off before that, they run with the feature's next apply.",
 			Returns: "what the feature's function returns",
 			Errors:  []string{"No such feature, with the nearest name.", "The feature has no such option."},
 			Example: "features.apply(\"docker\", host, vm, options = {\"users\": [\"deploy\"]})",
@@ -61,16 +61,13 @@ func apply(c *builtin.Call, a applyArgs) (starlark.Value, error) {
 	if vm == nil {
 		vm = starlark.None
 	}
-	result, err := starlark.Call(c.Thread, fn, starlark.Tuple{a.Host, vm}, kwargs)
-	if err != nil {
-		return nil, err
+	body := func() (starlark.Value, error) {
+		return starlark.Call(c.Thread, fn, starlark.Tuple{a.Host, vm}, kwargs)
 	}
-	if host, ok := a.Host.(flusher); ok {
-		if err := host.Flush(c); err != nil {
-			return nil, err
-		}
+	if host, ok := a.Host.(scoped); ok {
+		return host.Feature(c, name, body)
 	}
-	return result, nil
+	return body()
 }
 
 // featureOf reads a feature as the configuration names it.

@@ -20,9 +20,9 @@ type Host struct {
 	name string
 	dial func(ctx context.Context) (remote.Conn, error)
 
-	mu       sync.Mutex
-	conn     remote.Conn
-	handlers []handler
+	mu     sync.Mutex
+	conn   remote.Conn
+	scopes []*scope // features under way, the innermost last
 
 	packageManager packageManager // once it was looked for
 }
@@ -90,5 +90,5 @@ var Type = builtin.NewType("host", "A machine to work on. Its operations are ide
 	file, directory, link, absent, line, block,
 	packages, service, user, group, authorizedKey,
 	command, script, container, sysctl, timezone, hostname,
-	waitFor, facts, onChange,
+	waitFor, facts, onChange, reconnect,
 )

@@ -110,7 +110,7 @@ func commands() []*cli.Command {
 		planCommand(), showCommand(), applyCommand(),
 		runsCommand(), resumeCommand(),
 		labCommand(),
-		initCommand(), featuresCommand(), validateCommand(), docCommand(),
+		initCommand(), featuresCommand(), validateCommand(), testCommand(), docCommand(),
 	}
 	for _, c := range list {
 		c.OnUsageError = usageError

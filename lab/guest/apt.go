@@ -202,6 +202,9 @@ func aptInstall(ctx context.Context, p *proc.Proc, r aptRequest) int {
 	for _, pack := range list {
 		p.Printf("Setting up %s (%s) ...\n", pack.Name, pack.Version)
 		for _, u := range pack.Units {
+			if u.Off {
+				continue
+			}
 			p.Printf("Created symlink /etc/systemd/system/%s.wants/%s → /lib/systemd/system/%s.\n", wantedBy(u.Name), u.Name, u.Name)
 			// The unit outlives this command.
 			if err := run.units.start(run.ctx, u.Name); err != nil {

@@ -30,6 +30,7 @@ type archived struct {
 	units         string
 	groups        string
 	base          bool // in the image
+	off           bool // its units are neither enabled nor started on installation
 }
 
 var archive = []archived{
@@ -108,6 +109,8 @@ var archive = []archived{
 	{name: "nfs-common", version: "1:2.6.1-1ubuntu1.2", depends: "rpcbind", programs: "/usr/sbin/mount.nfs", units: "nfs-client.target"},
 	{name: "nfs-kernel-server", version: "1:2.6.1-1ubuntu1.2", depends: "nfs-common", programs: "/usr/sbin/exportfs", units: "nfs-server.service"},
 	{name: "nginx", version: "1.18.0-6ubuntu14.5", programs: "/usr/sbin/nginx", units: "nginx.service"},
+	{name: "nftables", version: "1.0.2-1ubuntu3", programs: "/usr/sbin/nft", units: "nftables.service", off: true},
+	{name: "prometheus-node-exporter", version: "1.3.1-1", programs: "/usr/bin/prometheus-node-exporter", units: "prometheus-node-exporter.service", groups: "prometheus"},
 	{name: "ntp", version: "1:4.2.8p15+dfsg-1ubuntu2", units: "ntp.service"},
 	{name: "python3-pip", version: "22.0.2+dfsg-1ubuntu0.4", programs: "/usr/bin/pip3"},
 	{name: "rpcbind", version: "1.2.6-2build1", units: "rpcbind.service"},
@@ -137,7 +140,9 @@ func newCatalog(more []Package) *catalog {
 			}
 		}
 		for name := range strings.FieldsSeq(a.units) {
-			p.Units = append(p.Units, builtinUnit(name))
+			u := builtinUnit(name)
+			u.Off = a.off
+			p.Units = append(p.Units, u)
 		}
 		c.packages[p.Name] = p
 	}

@@ -3,10 +3,25 @@ package guest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"phoenix-run/lab/guest/proc"
 )
+
+// sshdKeywords are those of sshd_config(5), OpenSSH 8.9.
+var sshdKeywords = strings.Fields(`acceptenv addressfamily allowagentforwarding allowgroups allowstreamlocalforwarding allowtcpforwarding allowusers
+	authenticationmethods authorizedkeyscommand authorizedkeyscommanduser authorizedkeysfile authorizedprincipalscommand authorizedprincipalscommanduser
+	authorizedprincipalsfile banner casignaturealgorithms challengeresponseauthentication chrootdirectory ciphers clientalivecountmax clientaliveinterval
+	compression debianbanner denygroups denyusers disableforwarding exposeauthinfo fingerprinthash forcecommand gatewayports gssapiauthentication
+	gssapicleanupcredentials gssapikeyexchange gssapistorecredentialsonrekey gssapistrictacceptorcheck hostbasedacceptedalgorithms hostbasedauthentication
+	hostbasedusesnamefrompacketonly hostcertificate hostkey hostkeyagent hostkeyalgorithms ignorerhosts ignoreuserknownhosts include ipqos
+	kbdinteractiveauthentication kerberosauthentication kerberosgetafstoken kerberosorlocalpasswd kerberosticketcleanup kexalgorithms listenaddress
+	logingracetime loglevel logverbose macs match maxauthtries maxsessions maxstartups modulifile passwordauthentication permitemptypasswords permitlisten
+	permitopen permitrootlogin permittty permittunnel permituserenvironment permituserrc persourcemaxstartups persourcenetblocksize pidfile port
+	printlastlog printmotd pubkeyacceptedalgorithms pubkeyauthentication pubkeyauthoptions rdomain rekeylimit requiredrsasize revokedkeys securitykeyprovider
+	setenv skeyauthentication streamlocalbindmask streamlocalbindunlink strictmodes subsystem syslogfacility tcpkeepalive trustedusercakeys usedns
+	usepam versionaddendum x11displayoffset x11forwarding x11uselocalhost xauthlocation`)
 
 // sshdTest is sshd -t: it looks for lines that can be no setting at all.
 func sshdTest(_ context.Context, p *proc.Proc) int {
@@ -32,7 +47,7 @@ func sshdTest(_ context.Context, p *proc.Proc) int {
 			fmt.Fprintf(p.Stderr, "%s line %d: Missing argument.\n%s: terminating, 1 bad configuration options\n", file, n, file) //nolint:errcheck // nobody left to tell
 			return 255
 		}
-		if strings.IndexFunc(f[0], func(r rune) bool { return !(r|32 >= 'a' && r|32 <= 'z' || r >= '0' && r <= '9') }) >= 0 {
+		if !slices.Contains(sshdKeywords, strings.ToLower(f[0])) {
 			fmt.Fprintf(p.Stderr, "%s: line %d: Bad configuration option: %s\n%s: terminating, 1 bad configuration options\n", file, n, f[0], file) //nolint:errcheck // nobody left to tell
 			return 255
 		}

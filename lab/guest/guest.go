@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -22,6 +23,7 @@ type Options struct {
 	Dir           string                                // where the machines' state is kept
 	Lease         func(vmid int) (ip string, err error) // a machine's loopback address
 	Log           *record.Log                           // of commands; nil for none
+	Listen        Listen                                // for sshd; nil: TCP on the machine's address
 	SSHPort       int                                   // of every machine on its own address; 0: 2222
 	Packages      []Package                             // installable besides the built-in catalogue
 	BootTime      time.Duration                         // until the agent answers; 0: 150 ms
@@ -29,6 +31,9 @@ type Options struct {
 	InstallTime   time.Duration                         // for each package installed; 0: 5 ms
 	CloudInitFail func(vmid int) (moduleError string)   // a module's error to simulate; nil or "": none
 }
+
+// Listen gives what a machine's sshd accepts connections from.
+type Listen func(ctx context.Context, address string) (net.Listener, error)
 
 // Backend makes simulated machines.
 type Backend struct {
@@ -47,6 +52,11 @@ func NewBackend(o Options) (*Backend, error) {
 		return nil, errors.New("lab/guest: Options.Dir and Options.Lease are needed")
 	}
 	o.SSHPort = orDefault(o.SSHPort, 2222)
+	if o.Listen == nil {
+		o.Listen = func(ctx context.Context, address string) (net.Listener, error) {
+			return new(net.ListenConfig).Listen(ctx, "tcp", address)
+		}
+	}
 	o.BootTime = orDefault(o.BootTime, 150*time.Millisecond)
 	o.CloudInitTime = orDefault(o.CloudInitTime, 150*time.Millisecond)
 	o.InstallTime = orDefault(o.InstallTime, 5*time.Millisecond)

@@ -87,7 +87,7 @@ func (c *catalog) unpack(v *vfs.View, p *Package, base bool) error {
 	}
 	for _, u := range p.Units {
 		do(v.WriteFile("/usr/lib/systemd/system/"+u.Name, []byte(unitText(p, u)), 0o644))
-		if link := "/etc/systemd/system/" + wantedBy(u.Name) + ".wants/" + u.Name; !exists(v, link) {
+		if link := "/etc/systemd/system/" + wantedBy(u.Name) + ".wants/" + u.Name; !u.Off && !exists(v, link) {
 			do(v.MkdirAll(path.Dir(link), 0o755))
 			do(v.Symlink("/usr/lib/systemd/system/"+u.Name, link))
 		}
@@ -118,7 +118,7 @@ func wantedBy(unit string) string {
 }
 
 // oneshots are units that do their work and end.
-var oneshots = []string{"cloud-init-local.service", "cloud-init.service", "cloud-config.service", "cloud-final.service", "ufw.service"}
+var oneshots = []string{"cloud-init-local.service", "cloud-init.service", "cloud-config.service", "cloud-final.service", "ufw.service", "nftables.service"}
 
 func unitText(p *Package, u Unit) string {
 	kind := "notify"

@@ -101,7 +101,9 @@ var sysctls = map[string]string{
 	"net.core.rmem_max": "212992", "net.core.wmem_max": "212992", "net.core.default_qdisc": "fq_codel", "net.ipv4.tcp_congestion_control": "cubic",
 	"net.bridge.bridge-nf-call-iptables": "1", "net.bridge.bridge-nf-call-ip6tables": "1", "net.ipv4.ip_local_port_range": "32768\t60999",
 	"fs.file-max": "9223372036854775807", "fs.inotify.max_user_watches": "65536", "fs.inotify.max_user_instances": "128", "kernel.panic": "0",
-	"kernel.hostname": "", "kernel.pid_max": "4194304", "kernel.dmesg_restrict": "1", "kernel.unprivileged_userns_clone": "1",
+	"kernel.hostname": "", "kernel.pid_max": "4194304", "kernel.dmesg_restrict": "1", "kernel.kptr_restrict": "1",
+	"net.ipv4.conf.all.accept_redirects": "0", "net.ipv4.conf.all.accept_source_route": "0", "net.ipv4.conf.all.send_redirects": "1",
+	"net.ipv6.conf.all.accept_redirects": "1", "kernel.unprivileged_userns_clone": "1",
 }
 
 func sysctlPath(name string) string { return "/proc/sys/" + strings.ReplaceAll(name, ".", "/") }

@@ -34,6 +34,7 @@ type Package struct {
 // Unit is a systemd unit that a package brings.
 type Unit struct {
 	Name string // "docker.service"
+	Off  bool   // installed only: neither enabled nor started
 	// Start and Stop are called when the unit becomes active or inactive, at boot included.
 	// An error from Start leaves the unit failed, with the error as its journal's last line.
 	Start func(ctx context.Context, g *Guest) error

@@ -17,7 +17,7 @@ var systemPrograms = map[string]proc.Program{
 	"apt-get": mayTouch(aptGet), "apt": mayTouch(aptGet), "apt-cache": aptCache, "apt-mark": succeed, "dpkg": dpkg, "dpkg-query": dpkgQuery,
 	"systemctl": systemctl, "journalctl": journalctl, "hostnamectl": hostnamectl, "timedatectl": timedatectl,
 	"cloud-init": cloudInitCommand, "reboot": mayTouch(power("reboot")), "poweroff": mayTouch(power("poweroff")), "halt": mayTouch(power("halt")), "shutdown": mayTouch(shutdown),
-	"growpart": growpart, "resize2fs": mayTouch(resize2fs), "curl": curl, "ip": ipCommand, "ss": ss, "sshd": sshdTest,
+	"growpart": growpart, "resize2fs": mayTouch(resize2fs), "curl": curl, "ip": ipCommand, "ss": ss, "sshd": sshdTest, "nft": mayTouch(nft),
 	"update-ca-certificates": updateCertificates, "locale-gen": localeGen, "update-locale": succeed, "lsb_release": lsbRelease,
 }
 

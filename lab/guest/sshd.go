@@ -43,8 +43,7 @@ func (r *running) startSSH() error {
 	if err != nil {
 		return err
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(r.ctx, "tcp", net.JoinHostPort(r.address, strconv.Itoa(r.g.backend.opts.SSHPort)))
+	l, err := r.g.backend.opts.Listen(r.ctx, net.JoinHostPort(r.address, strconv.Itoa(r.g.backend.opts.SSHPort)))
 	if err != nil {
 		return fmt.Errorf("error: Bind to port %d on %s failed: %w", r.g.backend.opts.SSHPort, r.address, err)
 	}

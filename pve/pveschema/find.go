@@ -12,7 +12,7 @@ import (
 var Releases = []string{"pve-apidoc.json", "pve-apidoc-8.4.json"}
 
 // ErrNotThere says that Proxmox's descriptions are not beside the project: they are no part of it.
-var ErrNotThere = errors.New("Proxmox's API description is not there, so requests are not checked against it")
+var ErrNotThere = errors.New("no description of Proxmox's API is there, so requests are not checked against it")
 
 // Find loads a release's description from ../shared/pve-api beside the project that the working
 // folder is in.

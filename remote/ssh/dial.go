@@ -82,6 +82,9 @@ func (d *dialer) reach(ctx context.Context) (net.Conn, func() error, error) {
 	address := net.JoinHostPort(d.Host, fmt.Sprint(d.Port))
 	none := func() error { return nil }
 	switch {
+	case d.Dial != nil:
+		conn, err := d.Dial(ctx)
+		return conn, none, because(ctx, err)
 	case d.Jump != nil:
 		conn, err := d.Jump.DialContext(ctx, "tcp", address)
 		return conn, none, because(ctx, err)

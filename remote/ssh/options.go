@@ -9,6 +9,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/user"
 	"path/filepath"
@@ -46,6 +47,9 @@ type Options struct {
 	HostKeyPolicy  HostKeyPolicy
 	// Ask is asked about an unknown key under AskHostKey. It may take its time.
 	Ask func(ctx context.Context, q Question) (accept bool, err error)
+
+	// Dial opens the connection itself, in place of TCP to Host; nil: TCP, through a bastion if there is one.
+	Dial func(ctx context.Context) (net.Conn, error)
 
 	Jump  *ssh.Client // bastion that the connection goes through; stays the caller's to close
 	Jumps *Jumps      // shares the bastions that ConfigFile's ProxyJump names; nil: one for this connection alone

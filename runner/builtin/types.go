@@ -37,6 +37,9 @@ func (t Text) Reveal() (string, bool) {
 	return "", false
 }
 
+// Rest takes the keyword arguments that no other parameter has, in their order; it stands last.
+type Rest []starlark.Tuple
+
 // Flag is a parameter that takes True, False or what is not yet known, such as a result's changed.
 type Flag struct {
 	Set, Value bool

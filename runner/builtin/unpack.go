@@ -15,6 +15,7 @@ type unpacker struct {
 	name   string
 	params []Param
 	fields []field
+	rest   int // index of the field for all other keyword arguments; -1: there is none
 }
 
 type field struct {
@@ -28,12 +29,17 @@ type field struct {
 // newUnpacker reads the declaration of A. A wrong one panics at start-up, where tests see it.
 func newUnpacker[A any](name string) *unpacker {
 	t := reflect.TypeFor[A]()
-	u := &unpacker{name: name}
+	u := &unpacker{name: name, rest: -1}
 	for i := range t.NumField() {
 		f := t.Field(i)
 		param := f.Tag.Get("star")
 		if param == "" {
 			panic(fmt.Sprintf("builtin %s: field %s has no star tag", name, f.Name))
+		}
+		if f.Type == reflect.TypeFor[Rest]() {
+			u.rest = i
+			u.params = append(u.params, Param{Name: "**" + param, Type: "any", Default: "{}", Doc: f.Tag.Get("doc")})
+			continue
 		}
 		set, typeName := setterFor(f.Type)
 		if set == nil {
@@ -94,6 +100,10 @@ func (u *unpacker) unpack(c *Call, into any, args starlark.Tuple, kwargs []starl
 	for _, kv := range kwargs {
 		name := string(kv[0].(starlark.String))
 		f, ok := u.field(name)
+		if !ok && u.rest >= 0 {
+			target.Field(u.rest).Set(reflect.Append(target.Field(u.rest), reflect.ValueOf(kv)))
+			continue
+		}
 		if !ok {
 			return u.unknown(c, name)
 		}

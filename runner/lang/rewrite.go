@@ -6,6 +6,7 @@ import "go.starlark.net/syntax"
 const (
 	knownName   = "__known"   // the operand, and all it holds, may be looked at
 	decidedName = "__decided" // the operand itself may be looked at: truth, length, elements
+	orPlanName  = "__or_plan" // x.or_plan(value), for x of any type: in an apply it is a plain value
 )
 
 // lookingMethods are the methods of Starlark's own types that compare, hash or format their arguments
@@ -81,6 +82,11 @@ func rewrite(f *syntax.File) {
 
 func rewriteCall(call *syntax.CallExpr) {
 	dot, isDot := call.Fn.(*syntax.DotExpr)
+	if isDot && dot.Name.Name == "or_plan" {
+		call.Fn = &syntax.Ident{NamePos: dot.NamePos, Name: orPlanName}
+		call.Args = append([]syntax.Expr{dot.X}, call.Args...)
+		return
+	}
 	looks := isDot && lookingMethods[dot.Name.Name]
 	if isDot && receiverLooks[dot.Name.Name] {
 		dot.X = check(knownName, dot.X)

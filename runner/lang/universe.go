@@ -31,6 +31,7 @@ func Universe() starlark.StringDict {
 		"math":      math.Module,
 		"json":      jsonModule(),
 		"known":     starlark.NewBuiltin("known", known),
+		orPlanName:  starlark.NewBuiltin("or_plan", orPlan),
 	}
 	for _, name := range deepLookers {
 		u[name] = guarded(name, value.Known)
@@ -91,6 +92,18 @@ func known(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs 
 	}
 	_, unknown := value.FirstUnknown(v)
 	return starlark.Bool(!unknown), nil
+}
+
+// orPlan is a value, or what stands for it in a plan while it can't be looked at.
+func orPlan(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var standIn starlark.Value
+	if err := starlark.UnpackArgs(b.Name(), args[1:], kwargs, "value", &standIn); err != nil {
+		return nil, err
+	}
+	if _, unknown := value.FirstUnknown(args[0]); unknown {
+		return standIn, nil
+	}
+	return args[0], nil
 }
 
 // jsonModule is the language's json, whose results are unknown or secret where what went in was.

@@ -55,18 +55,11 @@ func (u Unknown) Hash() (uint32, error) { return 0, u.err() }
 
 // Attr gives an unknown attribute: what an unknown thing has is unknown too.
 func (u Unknown) Attr(name string) (starlark.Value, error) {
-	if name == "or_plan" {
-		return starlark.NewBuiltin("or_plan", func(_ *starlark.Thread, b *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
-			var v starlark.Value
-			err := starlark.UnpackArgs(b.Name(), args, kwargs, "value", &v)
-			return v, err
-		}), nil
-	}
 	return u.part("." + name), nil
 }
 
 // AttrNames lists what is sure to be there.
-func (u Unknown) AttrNames() []string { return []string{"or_plan"} }
+func (u Unknown) AttrNames() []string { return nil }
 
 // Get gives an unknown element.
 func (u Unknown) Get(k starlark.Value) (starlark.Value, bool, error) {
