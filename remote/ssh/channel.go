@@ -27,6 +27,9 @@ const (
 	deadGrace = 500 * time.Millisecond
 )
 
+// errLost says that the connection ended while something was to begin in it.
+var errLost = errors.New("the connection was lost")
+
 // open opens a session channel, patiently if the server has no room for it now.
 func open(ctx context.Context, l *link) (ssh.Channel, <-chan *ssh.Request, error) {
 	wait := firstBackoff
@@ -49,7 +52,9 @@ func open(ctx context.Context, l *link) (ssh.Channel, <-chan *ssh.Request, error
 	}
 }
 
-// openOnce asks once. The library can't be interrupted; a channel that comes too late is closed.
+// openOnce asks once. The library can't be interrupted; a channel that comes too late is closed. Nor
+// does it always see that the connection has ended: what is asked for just then is never answered, so
+// that the end is watched for here, and nothing waits for that goroutine.
 func openOnce(ctx context.Context, l *link) (ssh.Channel, <-chan *ssh.Request, error) {
 	type answer struct {
 		ch   ssh.Channel
@@ -58,7 +63,7 @@ func openOnce(ctx context.Context, l *link) (ssh.Channel, <-chan *ssh.Request, e
 	}
 	answers := make(chan answer)
 	late := make(chan struct{})
-	l.running.Go(func() {
+	go func() {
 		ch, reqs, err := l.OpenChannel("session", nil)
 		select {
 		case answers <- answer{ch, reqs, err}:
@@ -68,10 +73,13 @@ func openOnce(ctx context.Context, l *link) (ssh.Channel, <-chan *ssh.Request, e
 				ch.Close() // nobody wants it any more
 			}
 		}
-	})
+	}()
 	select {
 	case a := <-answers:
 		return a.ch, a.reqs, a.err
+	case <-l.gone:
+		close(late)
+		return nil, nil, errLost
 	case <-ctx.Done():
 		close(late)
 		return nil, nil, context.Cause(ctx)
