@@ -35,6 +35,7 @@ func child(ctx context.Context, args []string) error {
 	known := set.String("known", "", "known_hosts file")
 	ports := set.String("ports", "", "the machines, by their ports on 127.0.0.1")
 	root := set.String("root", "", "folder to work in")
+	state := set.String("state", "", "folder for what runs leave")
 	source := set.String("source", "", "file or folder to send")
 	if err := set.Parse(args[1:]); err != nil {
 		return err
@@ -49,7 +50,7 @@ func child(ctx context.Context, args []string) error {
 	}
 	switch args[0] {
 	case "play":
-		return play(ctx, options, *source, *root)
+		return play(ctx, options, *source, *root, *state)
 	case "push":
 		return push(ctx, options[0], *source, *root)
 	case "send":
@@ -61,12 +62,14 @@ func child(ctx context.Context, args []string) error {
 }
 
 // play applies a playbook, as `phoenix-run PLAYBOOK` does: with a journal, and a report to standard output.
-func play(ctx context.Context, options []ssh.Options, file, root string) error {
+func play(ctx context.Context, options []ssh.Options, file, root, state string) error {
 	session := builtins.New(builtins.Options{})
 	names := session.Predeclared()
 	var machines []starlark.Value
 	for i, o := range options {
-		machines = append(machines, host.New(fmt.Sprintf("m%d", i), func(ctx context.Context) (remote.Conn, error) { return ssh.Dial(ctx, o) }))
+		h := host.New(fmt.Sprintf("m%d", i), func(ctx context.Context) (remote.Conn, error) { return ssh.Dial(ctx, o) })
+		h.ReadAhead(state)
+		machines = append(machines, h)
 	}
 	names["machines"] = starlark.NewList(machines)
 	names["root"] = starlark.String(root)
@@ -81,11 +84,6 @@ func play(ctx context.Context, options []ssh.Options, file, root string) error {
 	if err != nil {
 		return err
 	}
-	state, err := os.MkdirTemp("", "phx-bench-state-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(state)
 	if late.Journal, err = journal.Create(state, journal.Header{Run: r.ID, Playbook: file}, r.Redactor().Redact); err != nil {
 		return err
 	}

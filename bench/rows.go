@@ -23,7 +23,7 @@ func (l *lab) child(ctx context.Context, part string, servers []*server, far boo
 		ports = append(ports, strconv.Itoa(s.at(far)))
 	}
 	return command(exec.CommandContext(ctx, self, "child", part, "-key", l.key, "-known", l.known,
-		"-ports", strings.Join(ports, ","), "-source", source, "-root", root))
+		"-ports", strings.Join(ports, ","), "-source", source, "-root", root, "-state", l.dir))
 }
 
 func where(far bool) string {

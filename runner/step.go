@@ -21,6 +21,7 @@ func (t *Task) Wait(addr op.Address, what string, fn func(ctx context.Context) e
 	defer cancel(nil)
 	defer context.AfterFunc(r.stopped, func() { cancel(ErrStopped) })()
 	err := fn(ctx)
+	r.View.Move()
 	if err != nil && t.ctx.Err() == nil && r.Stopping() {
 		err = ErrStopped
 	}

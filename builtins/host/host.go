@@ -4,6 +4,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -23,6 +24,8 @@ type Host struct {
 	mu     sync.Mutex
 	conn   remote.Conn
 	scopes []*scope // features under way, the innermost last
+
+	ahead ahead // reads paths before they are asked for
 
 	packageManager packageManager // once it was looked for
 }
@@ -58,7 +61,7 @@ func (h *Host) Close() error {
 	}
 	err := h.conn.Close()
 	h.conn = nil
-	return err
+	return errors.Join(err, h.ahead.save())
 }
 
 func (h *Host) String() string        { return "host(" + h.name + ")" }

@@ -27,6 +27,7 @@ func (s *Session) host(task *runner.Task, v *VM) *host.Host {
 	h, ok := s.hosts[v.vm.Name]
 	if !ok {
 		h = host.New(v.vm.Name, func(ctx context.Context) (remote.Conn, error) { return s.dial(ctx, task, v.vm) })
+		h.ReadAhead(s.options.State)
 		s.hosts[v.vm.Name] = h
 	}
 	return h

@@ -22,6 +22,7 @@ type Options struct {
 	Config   *config.Config
 	Planning bool
 	Verbose  bool
+	State    string // folder for what runs leave; "": none
 	// Confirm asks before something is destroyed; want is what must be typed.
 	Confirm func(question, want string) error
 	// AskHostKey decides about a machine whose host key nobody has vouched for; nil refuses it.

@@ -22,6 +22,9 @@ const (
 	openTries = 10
 	// killGrace is what the processes of a cancelled script get to end by themselves.
 	killGrace = 250 * time.Millisecond
+	// killTime bounds how long it may take to get another shell that ends them: a machine under load
+	// takes its time to start one.
+	killTime = 5 * time.Second
 	// deadGrace is how long a closed channel may take to be confirmed before the whole connection is
 	// given up as dead.
 	deadGrace = 500 * time.Millisecond

@@ -116,7 +116,13 @@ func (m *Machine) Upload(ctx context.Context, u remote.Upload) error {
 	}
 	out := &output{}
 	job.Script, job.Stdout, job.Stderr = file.Script(size, time.Now()), out.takeStdout, out.takeStderr
-	code, err := m.Pool.Run(ctx, job, false, nil)
+	code, err := m.Pool.Run(ctx, job, false, func() error {
+		if job.Stdin == nil {
+			return nil
+		}
+		_, err := content.Seek(0, io.SeekStart) // the first try may have read some of it
+		return err
+	})
 	if err != nil {
 		return m.fail("upload", err)
 	}
