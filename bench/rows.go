@@ -63,7 +63,7 @@ func steps(n int, reads bool) (yaml, star string) {
 	if reads {
 		for i := range n {
 			task("ansible.builtin.stat", fmt.Sprintf(`path: "{{ root }}/f%d"`, i))
-			step(`host.command(["stat", at + "/f%d"], read_only = True)`, i)
+			step(`host.stat(at + "/f%d")`, i)
 		}
 	}
 	for i := range n {
