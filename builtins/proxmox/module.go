@@ -29,7 +29,7 @@ func (s *Session) Module() builtin.Module {
 	return builtin.Module{
 		Name: "proxmox",
 		Doc:  "Virtual machines in Proxmox VE.",
-		Funcs: []*builtin.Builtin{
+		Funcs: append([]*builtin.Builtin{
 			builtin.Func(builtin.Spec{
 				Name: "vm", Effect: builtin.Operation, Returns: "vm",
 				Summary: "Makes the machine as configured. One that is not there is cloned from its template, or made from its cloud image; one that is there is compared key by key and changed where it differs. The MAC address stays. A disk is grown and never shrunk.",
@@ -55,6 +55,7 @@ func (s *Session) Module() builtin.Module {
 			builtin.Func(builtin.Spec{
 				Name: "find", Effect: builtin.Reads, Returns: "vm",
 				Summary: "A machine that is there already, as it is.",
+				Example: "vm = proxmox.find(1002)\nprint(vm.name)",
 				Errors:  []string{"It does not exist: phoenix-run create makes it."},
 			}, func(c *builtin.Call, a specArgs) (starlark.Value, error) {
 				vm, err := configmod.Find(s.options.Config, a.Spec)
@@ -71,6 +72,7 @@ func (s *Session) Module() builtin.Module {
 			builtin.Func(builtin.Spec{
 				Name: "destroy", Effect: builtin.Operation, Returns: "result",
 				Summary: "Destroys a machine, its disks and its snapshots. Its name must be given; a protected machine is refused.",
+				Example: "proxmox.destroy(1002, confirm = \"qdrant-db\")",
 			}, func(c *builtin.Call, a destroyArgs) (starlark.Value, error) {
 				vm, err := configmod.Find(s.options.Config, a.Spec)
 				if err != nil {
@@ -84,13 +86,15 @@ func (s *Session) Module() builtin.Module {
 			builtin.Func(builtin.Spec{
 				Name: "status", Effect: builtin.Reads,
 				Summary: "What a machine is now, beside what is declared.",
+				Example: "now = proxmox.status(config.vm(1001))\nprint(now.state, [d.key for d in now.drift])",
 				Returns: "struct with id, name, state, node, address, agent, uptime and drift (a list of key, declared, actual)",
 			}, s.status),
 			builtin.Func(builtin.Spec{
 				Name: "doctor", Effect: builtin.Reads,
 				Summary: "Looks at everything that a run needs: connection, certificate, token, privileges, nodes, templates, storages, bridges, SSH key.",
+				Example: "for finding in proxmox.doctor():\n    print(finding[\"check\"], finding[\"ok\"])",
 				Returns: "list of dicts with check, ok, detail and mend",
 			}, s.doctor),
-		},
+		}, s.templateBuiltins()...),
 	}
 }
