@@ -89,7 +89,7 @@ func TestReadAhead(t *testing.T) {
 	}
 
 	// A step that changes anything makes all that was read ahead worthless.
-	third, c := machine(t, state)
+	third, _ := machine(t, state)
 	v = op.NewView(false)
 	if _, err := third.node(t.Context(), v, paths[0]); err != nil {
 		t.Fatal(err)
