@@ -63,9 +63,7 @@ func (a *ansible) run(ctx context.Context, mitogen bool, extra ...string) error 
 	cmd := exec.CommandContext(ctx, "ansible-playbook", argv...)
 	cmd.Env = a.env
 	if mitogen {
-		cmd.Env = append(cmd.Env, "ANSIBLE_STRATEGY=mitogen_linear", "ANSIBLE_STRATEGY_PLUGINS=/usr/lib/python3/dist-packages/ansible_mitogen/plugins/strategy",
-			// Mitogen has SSH arguments of its own, and takes the rest from here.
-			"MITOGEN_SSH_DEBUG_LEVEL=0")
+		cmd.Env = append(cmd.Env, "ANSIBLE_STRATEGY=mitogen_linear", "ANSIBLE_STRATEGY_PLUGINS=/usr/lib/python3/dist-packages/ansible_mitogen/plugins/strategy")
 	}
 	return command(cmd)
 }

@@ -147,7 +147,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 MaxStartups 200
 Subsystem sftp internal-sftp
-LogLevel ERROR
+LogLevel FATAL
 `, s.port, l.dir, l.key)
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
@@ -160,7 +160,9 @@ LogLevel ERROR
 	for try := 0; ; try++ {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", s.port))
 		if err == nil {
-			if err := conn.Close(); err != nil {
+			// Its greeting, so that it does not complain about one who left without a word.
+			_, readErr := conn.Read(make([]byte, 256))
+			if err := errors.Join(readErr, conn.Close()); err != nil {
 				return nil, err
 			}
 			break

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -32,7 +33,7 @@ func main() {
 }
 
 func bench(ctx context.Context) (err error) {
-	only := flag.String("only", "", "comma-separated rows: noop, changes, tree, file, size; all if empty")
+	only := flag.String("only", "", "comma-separated rows: noop, changes, tree, file, size; all if empty. Other rows of the page stay as they are")
 	out := flag.String("out", "docs/benchmarks.md", "file to write; - for none")
 	reps := flag.Int("reps", 3, "turns that each program takes")
 	binary := flag.String("binary", "bin/phoenix-run", "the program whose start is measured")
@@ -46,7 +47,7 @@ func bench(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, l.close()) }()
 	l.reps, l.binary = *reps, *binary
-	t := &table{machine: describe(), began: loadAverage()}
+	t := &table{machine: describe(), turns: *reps}
 	for _, row := range []struct {
 		name string
 		run  func(context.Context, *lab, *table) error
@@ -59,8 +60,11 @@ func bench(ctx context.Context) (err error) {
 			return fmt.Errorf("%s: %w", row.name, err)
 		}
 	}
-	t.ended = loadAverage()
-	text := t.markdown()
+	earlier, err := os.ReadFile(*out)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	text := t.markdown(string(earlier))
 	fmt.Print(text)
 	if *out == "-" {
 		return nil

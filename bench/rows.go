@@ -80,7 +80,7 @@ func noop(ctx context.Context, l *lab, t *table) error {
 	if err := os.WriteFile(playbook, []byte("def main():\n    host, at = machines[0], root\n"+star), 0o600); err != nil {
 		return err
 	}
-	g := t.group("50 steps with nothing to do, on one machine",
+	g := t.group(noopTitle,
 		"10 folders, 10 files, 10 lines of a file, 10 times stat, 10 commands that `creates` says are not needed. A bare connection is a login and one command, by the `ssh` program.")
 	root, err := l.folder("noop")
 	if err != nil {
@@ -139,7 +139,7 @@ func changes(ctx context.Context, l *lab, t *table) error {
 	if err := os.WriteFile(playbook, []byte(text), 0o600); err != nil {
 		return err
 	}
-	g := t.group("20 steps that change something, on 20 machines at once", "5 folders, 5 files, 5 lines of a file, 5 commands; 20 sshd on one machine; Ansible with 20 forks.")
+	g := t.group(changesTitle, "5 folders, 5 files, 5 lines of a file, 5 commands; 20 sshd on one machine; Ansible with 20 forks.")
 	base := filepath.Join(l.dir, "changes")
 	fresh := func() error {
 		if _, err := l.folder("changes"); err != nil {
@@ -184,7 +184,7 @@ func trees(ctx context.Context, l *lab, t *table) error {
 			return err
 		}
 	}
-	g := t.group("A tree of 500 files of 1 KiB", "Deletes included, content compared by hash. rsync compares size and time of change only.")
+	g := t.group(treeTitle, "Deletes included, content compared by hash. rsync compares size and time of change only.")
 	target := filepath.Join(l.dir, "pushed")
 	gone := func() error { return os.RemoveAll(target) }
 	one := l.servers[:1]
@@ -242,7 +242,7 @@ func largeFile(ctx context.Context, l *lab, t *table) error {
 	if err := os.WriteFile(source, random(size), 0o600); err != nil {
 		return err
 	}
-	g := t.group("One file of 256 MiB", "In memory at both ends, so that the wire is measured and not the disk. phoenix-run brings the file to the disk (sync) and puts it in place by a rename; scp does neither.")
+	g := t.group(fileTitle, "In memory at both ends, so that the wire is measured and not the disk. phoenix-run brings the file to the disk (sync) and puts it in place by a rename; scp does neither.")
 	gone := func() error { return os.RemoveAll(target) }
 	one := l.servers[:1]
 	for _, far := range []bool{false, true} {
@@ -272,7 +272,7 @@ func random(n int) []byte {
 
 // size is memory and start.
 func size(ctx context.Context, l *lab, t *table) error {
-	g := t.group("Memory and start", "")
+	g := t.group(sizeTitle, "")
 	self, err := os.Executable()
 	if err != nil {
 		return err

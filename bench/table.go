@@ -13,15 +13,28 @@ import (
 
 // table is what was measured, in the order of the rows.
 type table struct {
-	machine      string
-	began, ended string // load
-	groups       []group
+	machine string
+	turns   int
+	groups  []group
 }
+
+// titles are the groups in the order of the page.
+var titles = []string{noopTitle, changesTitle, treeTitle, fileTitle, sizeTitle}
+
+const (
+	noopTitle    = "50 steps with nothing to do, on one machine"
+	changesTitle = "20 steps that change something, on 20 machines at once"
+	treeTitle    = "A tree of 500 files of 1 KiB"
+	fileTitle    = "One file of 256 MiB"
+	sizeTitle    = "Memory and start"
+)
 
 // group is the rows that one heading is for.
 type group struct {
-	title, note string
-	rows        []line
+	title, note  string
+	began, ended string // load
+	turns        int
+	rows         []line
 }
 
 // line is one row: what was done by whom, how long it took, and what must hold of it.
@@ -34,34 +47,54 @@ type line struct {
 }
 
 func (t *table) group(title, note string) *group {
-	t.groups = append(t.groups, group{title: title, note: note})
+	t.groups = append(t.groups, group{title: title, note: note, began: loadAverage(), turns: t.turns})
 	return &t.groups[len(t.groups)-1]
 }
 
 func (g *group) add(l line) {
-	g.rows = append(g.rows, l)
+	g.rows, g.ended = append(g.rows, l), loadAverage()
 	fmt.Fprintf(os.Stderr, "bench:   %s, %s: %s %s %s %s\n", l.what, l.who, l.median, l.ratio, l.goal, l.holds)
 }
 
-func (t *table) markdown() string {
+// markdown writes the page. Groups of an earlier page that were not measured now are kept, with the
+// date and load that they were measured at.
+func (t *table) markdown(earlier string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `# Benchmarks
+	b.WriteString(`# Benchmarks
 
-Made by `+"`make bench`"+` on %s. %s. Load (1, 5, 15 minutes): %s at the beginning, %s at the end.
-
-Each program takes its turn in the same loop, as a process of its own from its start to its end, login included; a figure is the median of its turns, and a ratio the median of the ratios of each turn, so that a loaded machine changes both sides of it. The server is OpenSSH's sshd. "20 ms" is a proxy in the benchmark's process that delays each direction by 10 ms. Ansible is Debian's, with pipelining, ControlPersist (its master connection stays up between turns), a named interpreter and no gathering of facts.
-`, time.Now().UTC().Format("2 January 2006"), t.machine, t.began, t.ended)
-	for _, g := range t.groups {
-		fmt.Fprintf(&b, "\n## %s\n\n", g.title)
-		if g.note != "" {
-			fmt.Fprintf(&b, "%s\n\n", g.note)
+Made by ` + "`make bench`" + `. Each program takes its turn in the same loop, as a process of its own from its start to its end, login included; a figure is the median of its turns, and a ratio the median of the ratios of each turn, so that a loaded machine changes both sides of it. The server is OpenSSH's sshd. "20 ms" is a proxy in the benchmark's process that delays each direction by 10 ms. Ansible is Debian's, with pipelining, ControlPersist (its master connection stays up between turns), a named interpreter and no gathering of facts.
+`)
+	old := strings.Split(earlier, "\n## ")[1:]
+	for _, title := range titles {
+		for _, g := range t.groups {
+			if g.title == title {
+				g.write(&b, t.machine)
+			}
 		}
-		b.WriteString("| what | who | median | ratio | goal | holds |\n| --- | --- | --- | --- | --- | --- |\n")
-		for _, r := range g.rows {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", r.what, r.who, r.median, r.ratio, r.goal, r.holds)
+		for _, text := range old {
+			if strings.HasPrefix(text, title+"\n") && !t.has(title) {
+				fmt.Fprintf(&b, "\n## %s\n", strings.TrimSpace(text))
+			}
 		}
 	}
 	return b.String()
+}
+
+func (t *table) has(title string) bool {
+	return slices.ContainsFunc(t.groups, func(g group) bool { return g.title == title })
+}
+
+func (g group) write(b *strings.Builder, machine string) {
+	fmt.Fprintf(b, "\n## %s\n\n", g.title)
+	if g.note != "" {
+		fmt.Fprintf(b, "%s\n\n", g.note)
+	}
+	fmt.Fprintf(b, "%s. %s. Load (1, 5, 15 minutes): %s at the beginning, %s at the end; %d turns.\n\n",
+		time.Now().UTC().Format("2 January 2006"), machine, g.began, g.ended, g.turns)
+	b.WriteString("| what | who | median | ratio | goal | holds |\n| --- | --- | --- | --- | --- | --- |\n")
+	for _, r := range g.rows {
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s |\n", r.what, r.who, r.median, r.ratio, r.goal, r.holds)
+	}
 }
 
 func yes(ok bool) string {
