@@ -42,6 +42,7 @@ func (t *Task) decide(ctx context.Context, o op.Operation, change op.Change, cut
 	}
 	err = o.Apply(ctx, left)
 	o.Predict(t.Run.View, left)
+	t.Run.View.Move()
 	if err != nil {
 		return errors.Join(cut, fmt.Errorf("the second try: %w", err))
 	}
