@@ -189,6 +189,10 @@ func (t *Task) apply(addr op.Address, o op.Operation, change op.Change) (op.Stat
 	}
 	err := o.Apply(t.ctx, change)
 	o.Predict(r.View, change) // forgets what was remembered of the places it touches
+	r.View.Move()
+	if !isOnce && interrupted(err) {
+		err = t.decide(t.ctx, o, change, err)
+	}
 	after := op.State{Attrs: change.After}
 	if err == nil && !isOnce {
 		after, err = verify(t.ctx, r.View, o, change)
