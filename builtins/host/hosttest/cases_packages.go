@@ -29,6 +29,36 @@ var packageCases = []Case{
 		Check:    `[ "$(dpkg-query -W -f '${Version}' phx-hello)" = 2.0 ]`,
 	},
 	{
+		Name: "package: locked", // the lists' lock first, and then dpkg's
+		Setup: archive + `apt-get update -qq; dpkg --purge phx-world
+cat > /tmp/lock.pl <<'END'
+use Fcntl;
+for my $file ("/var/lib/apt/lists/lock", "/var/lib/dpkg/lock-frontend") {
+	open(my $f, ">>", $file) or die;
+	my $lock = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0);
+	fcntl($f, F_SETLKW, $lock) or die "$!";
+	push @all, $f;
+}
+open(my $ready, ">", "/tmp/locked");
+# Until apt-get has come twice: then it was refused once, however slow the machine is.
+alarm 600;
+while (keys %seen < 2) {
+	for my $comm (glob "/proc/[0-9]*/comm") {
+		open(my $c, "<", $comm) or next;
+		my $name = <$c> // "";
+		$seen{$comm} = 1 if $name eq "apt-get\n";
+	}
+	select(undef, undef, undef, 0.02);
+}
+END
+rm -f /tmp/locked
+nohup perl /tmp/lock.pl >/dev/null 2>&1 </dev/null &
+for i in $(seq 600); do [ -e /tmp/locked ] && break; sleep 0.1; done; [ -e /tmp/locked ]`,
+		Playbook: `host.package("phx-world")`,
+		Check:    `dpkg -s phx-world`,
+		Says:     "waiting, since",
+	},
+	{
 		Name:     "package: absent",
 		Playbook: `host.package(["phx-hello", "phx-world"], state = "absent")`,
 		Check:    `! dpkg -s phx-hello; ! dpkg -s phx-world`,
