@@ -25,10 +25,13 @@ type text struct {
 
 // hostTally is what the recap says of a host.
 type hostTally struct {
-	counts   map[event.Status]int
-	seconds  float64
-	planned  []event.Event
-	deferred *event.Event
+	counts  map[event.Status]int
+	seconds float64
+	planned []event.Event
+	// unchanged are planned steps that find nothing to do as things are, but that an earlier one may change.
+	unchanged []event.Event
+	deferred  *event.Event
+	landmarks []string // machines, environments, stacks that are there now
 }
 
 func newText(out io.Writer, colour, verbose, quiet bool) *text {
@@ -88,12 +91,17 @@ func (t *text) operation(b *bytes.Buffer, e event.Event) {
 	h := t.host(e.Host)
 	h.counts[e.Status]++
 	h.seconds += e.Duration
+	if e.Landmark {
+		h.landmarks = append(h.landmarks, name(e))
+	}
 	switch {
 	case e.Status == event.Failed:
 		fmt.Fprintf(b, "%s %s %s%s\n", t.prefix(e.Host), t.style.bad("failed "), name(e), t.took(e))
 		indent(b, e.Error.Message, "    ")
 	case t.planning && e.Status == event.Changed:
 		h.planned = append(h.planned, e)
+	case t.planning && e.Change != nil:
+		h.unchanged = append(h.unchanged, e)
 	case e.Status == event.Changed && !t.quiet:
 		fmt.Fprintf(b, "%s %s %s%s%s\n", t.prefix(e.Host), t.style.changed("changed"), t.headline(e), t.note(e), t.took(e))
 		if t.verbose {

@@ -47,8 +47,9 @@ type Event struct {
 	Mode     string         `json:"mode,omitempty"` // run_start: plan or apply
 	Host     string         `json:"host,omitempty"`
 	Address  string         `json:"address,omitempty"`
+	Landmark bool           `json:"landmark,omitempty"` // what people look for at the end: a machine, an environment, a stack
 	Status   Status         `json:"status,omitempty"`
-	Change   *Change        `json:"change,omitempty"`
+	Change   *Change        `json:"change,omitempty"`   // of a step that is only likely to do nothing: action none
 	Position string         `json:"position,omitempty"` // file:line:column
 	Duration float64        `json:"duration,omitempty"` // seconds
 	Message  string         `json:"message,omitempty"`
@@ -81,6 +82,8 @@ type Counts struct {
 	Likely   int `json:"likely"`
 	Unknown  int `json:"unknown"`
 	Deferred int `json:"deferred"`
+	// Unchanged counts steps that find nothing to do as things are, but come after one that may change that.
+	Unchanged int `json:"likely_unchanged,omitempty"`
 }
 
 // Sink receives events in order, one at a time.
