@@ -20,7 +20,7 @@ import (
 )
 
 // recipe changes whenever what this package makes of the packages does.
-const recipe = "4"
+const recipe = "5"
 
 // packages are what a cloud image has, and a real machine needs.
 var packages = []string{
