@@ -6,7 +6,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -47,7 +49,21 @@ func attributes(v any) (map[string]any, error) {
 	fields := map[string]any{}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
-	return fields, decoder.Decode(&fields)
+	if err := decoder.Decode(&fields); err != nil {
+		return nil, err
+	}
+	// A list or dict that the files leave out is an empty one to playbooks, not None.
+	of := reflect.Indirect(reflect.ValueOf(v))
+	for i := range of.NumField() {
+		key, _, _ := strings.Cut(of.Type().Field(i).Tag.Get("json"), ",")
+		switch f := of.Field(i); {
+		case f.Kind() == reflect.Slice && f.IsNil():
+			fields[key] = []any{}
+		case f.Kind() == reflect.Map && f.IsNil():
+			fields[key] = map[string]any{}
+		}
+	}
+	return fields, nil
 }
 
 func (s *Spec) String() string        { return fmt.Sprintf("vm(%d %s)", s.VM.ID, s.VM.Name) }

@@ -92,7 +92,17 @@ func (o *fileOp) Diff(current op.State) (op.Change, error) {
 	for k, v := range o.want {
 		want[k] = v
 	}
-	if o.edit != nil {
+	var cause *op.Cause
+	unknown, isUnknown := current.Attrs["content"].(op.Unknown)
+	switch {
+	case o.edit == nil:
+	case !current.Exists() && current.Maybe != nil:
+		// An earlier step may bring the file, and what it holds then, only an apply can know.
+		want["content"] = op.Unknown{From: o.Address(), Attr: "content"}
+	case isUnknown:
+		want["content"] = unknown
+		cause = &op.Cause{Address: unknown.From, Why: "decides what the file holds"}
+	default:
 		old, err := text(current)
 		if err != nil {
 			return op.Change{}, fmt.Errorf("%s: %w", o.path, err)
@@ -102,6 +112,9 @@ func (o *fileOp) Diff(current op.State) (op.Change, error) {
 		}
 	}
 	change := op.Compare(current, want)
+	if change.Cause == nil {
+		change.Cause = cause
+	}
 	delete(change.After, "target") // of a link that becomes a file
 	if change.Action != op.None && change.After["content"] != nil {
 		delete(change.After, "sha256")
@@ -117,8 +130,6 @@ func text(s op.State) (string, error) {
 		return c, nil
 	case secret.Value:
 		return c.Reveal(), nil
-	case op.Unknown:
-		return "", fmt.Errorf("its content is known only after apply, so it can't be edited in this plan")
 	}
 	if s.Exists() && s.Attrs["size"] != nil {
 		return "", fmt.Errorf("it is larger than %d bytes, so it is not edited", maxContent)

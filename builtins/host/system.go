@@ -105,5 +105,11 @@ var hostname = builtin.Method(builtin.Spec{
 	Example: "host.hostname(\"qdrant-db\")",
 }, func(c *builtin.Call, h *Host, a nameArgs) (starlark.Value, error) {
 	return c.Do(&settingOp{h: h, kind: "hostname", id: "system", want: a.Name,
-		readScript: "cat /etc/hostname", apply: "hostnamectl set-hostname " + quote(a.Name)})
+		readScript: `[ "$(uname -n)" = "$(cat /etc/hostname)" ] && uname -n || :`, apply: hostnameScript + quote(a.Name)})
 })
+
+// hostnameScript sets the name that is its next word. Where systemd does not run, nobody answers hostnamectl.
+const hostnameScript = `name() {
+	if [ -d /run/systemd/system ]; then hostnamectl set-hostname "$1"; else printf '%s\n' "$1" > /etc/hostname && hostname "$1"; fi
+}
+name `

@@ -128,7 +128,12 @@ func want(kind string, v starlark.Value) error {
 	return fmt.Errorf("got %s, want %s", v.Type(), kind)
 }
 
+// setString takes bytes too: a file's name need not be UTF-8, which is all that a literal can hold.
 func setString(into reflect.Value, v starlark.Value) error {
+	if b, ok := v.(starlark.Bytes); ok {
+		into.SetString(string(b))
+		return nil
+	}
 	s, ok := starlark.AsString(v)
 	if !ok {
 		return want("string", v)
