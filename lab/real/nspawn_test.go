@@ -65,7 +65,7 @@ func TestNspawnMachines(t *testing.T) {
 	p.mustIn("1001", "echo before >/root/state")
 	p.must("snapshot", "1001", "good")
 	p.mustIn("1001", "echo after >/root/state")
-	p.must("--yes", "rollback", "1001", "good")
+	p.must("rollback", "1001", "good", "--confirm", "over-ssh")
 	p.must("start", "1001")
 	p.eventually("the machine is back", func() bool { _, err := p.in("1001", "true"); return err == nil })
 	if got := p.mustIn("1001", "cat /root/state"); got != "before" {
