@@ -23,7 +23,7 @@ deps:
 	scripts/test-deps
 
 test: deps
-	go test $(RACE) ./...
+	go test -timeout 25m $(RACE) ./...
 
 # The same on real machines, as root on Debian. The first time makes their image: a minute or two.
 test-real:
