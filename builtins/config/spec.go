@@ -26,6 +26,9 @@ type Spec struct {
 
 // NewSpec makes the Starlark value of a configured VM.
 func NewSpec(vm config.VM) (*Spec, error) {
+	// What is not given is an empty list, not None: playbooks go through it.
+	vm.Tags, vm.Features = orEmpty(vm.Tags), orEmpty(vm.Features)
+	vm.DockerStacks, vm.SSHPublicKeys = orEmpty(vm.DockerStacks), orEmpty(vm.SSHPublicKeys)
 	fields, err := attributes(vm)
 	if err != nil {
 		return nil, err
@@ -38,6 +41,13 @@ func NewSpec(vm config.VM) (*Spec, error) {
 	fields["id"], fields["name"] = vm.ID, vm.Name
 	fields["is_portainer_server"] = vm.IsPortainerServer()
 	return &Spec{VM: vm, fields: value.StructFromGo(fields)}, nil
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
 }
 
 // attributes gives a configuration struct's fields under their keys in the file.
