@@ -22,6 +22,9 @@ type machineOp struct {
 	vendor   string // volume of a cloud-init vendor file for the first boot; "" for none
 }
 
+// IsLandmark has the recap name the machine.
+func (o *machineOp) IsLandmark() {}
+
 func (o *machineOp) Address() op.Address {
 	return op.Address{Host: o.vm.Name, Kind: "vm", ID: fmt.Sprint(o.vm.ID)}
 }
