@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 
 	"go.starlark.net/starlark"
@@ -38,7 +39,8 @@ func NewSpec(vm config.VM) (*Spec, error) {
 	return &Spec{VM: vm, fields: value.StructFromGo(fields)}, nil
 }
 
-// attributes gives a configuration struct's fields under their keys in the file.
+// attributes gives a configuration struct's fields under their keys in the file. A list that is not
+// given is an empty one.
 func attributes(v any) (map[string]any, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -47,7 +49,15 @@ func attributes(v any) (map[string]any, error) {
 	fields := map[string]any{}
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.UseNumber()
-	return fields, decoder.Decode(&fields)
+	if err := decoder.Decode(&fields); err != nil {
+		return nil, err
+	}
+	for field, value := range reflect.ValueOf(v).Fields() {
+		if key := field.Tag.Get("json"); value.Kind() == reflect.Slice && fields[key] == nil {
+			fields[key] = []any{}
+		}
+	}
+	return fields, nil
 }
 
 func (s *Spec) String() string        { return fmt.Sprintf("vm(%d %s)", s.VM.ID, s.VM.Name) }

@@ -19,6 +19,10 @@ type machineOp struct {
 	task     *runner.Task
 	vm       config.VM
 	moveDisk bool
+
+	// What Read found, for Predict: whether the machine runs, and its configuration.
+	running  bool
+	settings pve.Settings
 }
 
 func (o *machineOp) Address() op.Address {
@@ -34,21 +38,12 @@ func (o *machineOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 		if found.Status == "unknown" {
 			return nil, fmt.Errorf("node %s, which VM %d is on, is offline: bring it back, or leave the VM out with --limit '!%s'", found.Node, o.vm.ID, o.vm.Name)
 		}
-		c, err := o.config(ctx, found.Node)
-		if err != nil {
+		o.running = found.Status == "running"
+		if o.settings, err = o.s.settings(ctx, o.task, found); err != nil {
 			return nil, err
 		}
-		return actual(c), nil
+		return actual(o.settings.Config), nil
 	})
-}
-
-// config reads the machine's configuration, once a machine that is being cloned is there in full.
-func (o *machineOp) config(ctx context.Context, node string) (pve.Config, error) {
-	client, err := o.s.pve(ctx, o.task)
-	if err != nil {
-		return nil, err
-	}
-	return client.Settled(ctx, node, o.vm.ID)
 }
 
 func (o *machineOp) Diff(current op.State) (op.Change, error) {
@@ -92,8 +87,8 @@ func (o *machineOp) checkDisk(have, want op.Attrs) error {
 // warnOfStorage tells of a disk that is not where the configuration has it.
 func (o *machineOp) warnOfStorage(have op.Attrs) {
 	if storage := have["boot_disk_storage"]; storage != nil && storage != o.vm.BootDiskStorage {
-		o.task.Warn(o.vm.Name, fmt.Sprintf("the boot disk is on %v, boot_disk_storage is %s: it is moved only when that is asked for (proxmox.vm(spec, move_disk = True))",
-			storage, o.vm.BootDiskStorage))
+		o.task.Warn(o.vm.Name, fmt.Sprintf("the boot disk is on %v, boot_disk_storage is %s: it is moved only when that is asked for: phoenix-run create %d --move-disk",
+			storage, o.vm.BootDiskStorage, o.vm.ID))
 	}
 }
 
@@ -109,6 +104,9 @@ func toFloat(v any) float64 {
 
 func (o *machineOp) Predict(v *op.View, change op.Change) {
 	v.Put(cell(o.vm.ID), change)
+	if change.Action == op.Update && o.running {
+		o.predictPending(v, change)
+	}
 	if change.Action == op.Create {
 		cause := op.Cause{Address: o.Address(), Why: "is a new machine"}
 		v.Missing(o.vm.Name, cause)
@@ -142,10 +140,11 @@ func (o *machineOp) Apply(ctx context.Context, change op.Change) error {
 
 // configure brings the named attributes of a machine that is there to what they should be.
 func (o *machineOp) configure(ctx context.Context, client *pve.Client, node string, names []string, want op.Attrs) error {
-	c, err := client.Settled(ctx, node, o.vm.ID)
+	settings, err := client.Settled(ctx, node, o.vm.ID)
 	if err != nil {
 		return err
 	}
+	c := settings.Config
 	have := actual(c)
 	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return op.Equal(have[name], want[name]) })
 	set, remove := parameters(names, want, c)
@@ -156,6 +155,7 @@ func (o *machineOp) configure(ctx context.Context, client *pve.Client, node stri
 		if err := client.Configure(ctx, node, o.vm.ID, set, remove, c["digest"]); err != nil {
 			return err
 		}
+		o.s.seeded(o.vm.ID, names)
 	}
 	disk, progress := c.BootDisk(), o.s.progress(o.task, o.vm.Name)
 	if slices.Contains(names, "boot_disk_storage") {

@@ -19,7 +19,7 @@ func (s *Session) status(c *builtin.Call, a specArgs) (starlark.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	row := map[string]any{"id": vm.ID, "name": vm.Name, "state": "absent", "node": "", "address": "", "agent": "", "uptime": "", "drift": []any{}}
+	row := map[string]any{"id": vm.ID, "name": vm.Name, "state": "absent", "node": "", "address": "", "agent": "", "uptime": "", "drift": []any{}, "pending": []any{}}
 	found, ok, err := s.find(c.Context(), c.Task, vm.ID)
 	if err != nil {
 		return nil, err
@@ -35,11 +35,12 @@ func (s *Session) status(c *builtin.Call, a specArgs) (starlark.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := client.Config(c.Context(), found.Node, vm.ID)
+	settings, err := client.Settings(c.Context(), found.Node, vm.ID)
 	if err != nil {
 		return nil, err
 	}
-	if row["drift"], err = s.drift(vm, settings); err != nil {
+	row["pending"] = op.Normal(pendingOf(settings))
+	if row["drift"], err = s.drift(vm, settings.Config); err != nil {
 		return nil, err
 	}
 	if found.Status == "running" {
