@@ -126,8 +126,7 @@ func (w *world) load() *config.Config {
 
 // story is what a run told.
 type story struct {
-	events   []event.Event
-	requests int64
+	events []event.Event
 }
 
 // run executes a playbook.

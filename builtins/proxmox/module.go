@@ -87,7 +87,7 @@ func (s *Session) Module() builtin.Module {
 			builtin.Func(builtin.Spec{
 				Name: "status", Effect: builtin.Reads,
 				Summary: "What a machine is now, beside what is declared.",
-				Returns: "struct with id, name, state, node, address, agent, uptime, drift (a list of key, declared, actual) and pending (what waits for a restart)",
+				Returns: "struct with id, name, state, node, address, agent, uptime, drift (a list of dicts with key, declared and actual) and pending (what waits for a restart)",
 			}, s.status),
 			builtin.Func(builtin.Spec{
 				Name: "doctor", Effect: builtin.Reads,
