@@ -83,5 +83,8 @@ func types() []*builtin.Type {
 // documented are the modules of the reference: those of every run, and that of tests.
 func documented() []builtin.Module { return append(New(Options{}).modules(), test.Assert) }
 
+// Documented gives everything that the reference describes.
+func Documented() ([]builtin.Module, []*builtin.Type) { return documented(), types() }
+
 // Modules gives the playbooks and features that come with the binary.
 func Modules() fs.FS { return embedded{"playbooks": playbooks.FS, "features": features.FS} }

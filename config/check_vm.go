@@ -136,7 +136,30 @@ func (l *loader) checkFeatures(owner *node) {
 		if l.options.Features != nil && !slices.Contains(l.options.Features, at.text) {
 			l.report.fault(at, "there is no feature %q; %s%s", at.text, known("features", l.options.Features),
 				didYouMean(at.text, l.options.Features))
+			continue
 		}
+		l.checkFeatureOptions(at.text, item.get("options"))
+	}
+}
+
+// checkFeatureOptions looks for options that the feature does not have.
+func (l *loader) checkFeatureOptions(feature string, given *node) {
+	if l.options.FeatureOptions == nil || given == nil || given.kind != kindObject {
+		return
+	}
+	options, known := l.options.FeatureOptions(feature)
+	if !known {
+		return
+	}
+	for _, m := range given.members {
+		if slices.Contains(options, m.key.text) {
+			continue
+		}
+		has := "it has none"
+		if len(options) > 0 {
+			has = "it has " + list(slices.Sorted(slices.Values(options)))
+		}
+		l.report.fault(m.key, "the feature %q has no option %q; %s%s", feature, m.key.text, has, didYouMean(m.key.text, options))
 	}
 }
 

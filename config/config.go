@@ -38,6 +38,8 @@ type InputFile struct {
 type Options struct {
 	// Features are the names of all features there are. Nil: any name is taken.
 	Features []string
+	// FeatureOptions gives the options of a feature; false if they can't be told. Nil: any option is taken.
+	FeatureOptions func(feature string) (options []string, known bool)
 	// Override changes the hypervisor part after it is decoded and before it is checked for what
 	// must be there: a rehearsal puts its own API in. Nil: nothing is changed.
 	Override func(*Hypervisor)

@@ -214,10 +214,17 @@ func (c *Client) Bridges(ctx context.Context, node string) ([]string, error) {
 	return names, nil
 }
 
-// Permissions gives what the caller may do, by path and privilege.
-func (c *Client) Permissions(ctx context.Context) (map[string]map[string]int, error) {
-	var p map[string]map[string]int
-	return p, c.get(ctx, "/access/permissions", nil, &p)
+// Permissions gives the privileges that the caller has on a path of the permission tree.
+func (c *Client) Permissions(ctx context.Context, path string) (map[string]bool, error) {
+	var granted map[string]map[string]number
+	if err := c.get(ctx, "/access/permissions", url.Values{"path": {path}}, &granted); err != nil {
+		return nil, fmt.Errorf("asking for the privileges on %s: %w", path, err)
+	}
+	have := map[string]bool{}
+	for privilege := range granted[path] {
+		have[privilege] = true // the value says whether it holds below, too
+	}
+	return have, nil
 }
 
 func vmPath(node string, id int) string {

@@ -62,6 +62,7 @@ func Module(cfg *config.Config, limit string) builtin.Module {
 			builtin.Func(builtin.Spec{
 				Name: "stacks", Effect: builtin.Pure,
 				Summary: "The names of the Docker stacks in the catalogue, sorted.",
+				Example: "print(config.stacks())",
 				Returns: "list of string",
 			}, func(_ *builtin.Call, _ noArgs) (starlark.Value, error) {
 				names := slices.Sorted(maps.Keys(cfg.Stacks))
@@ -70,6 +71,7 @@ func Module(cfg *config.Config, limit string) builtin.Module {
 			builtin.Func(builtin.Spec{
 				Name: "settings", Effect: builtin.Pure,
 				Summary: "The settings of your own in phoenix_hypervisor_config.json, for playbooks and features to read.",
+				Example: "print(config.settings().get(\"owner\", \"nobody\"))",
 				Returns: "dict",
 			}, func(_ *builtin.Call, _ noArgs) (starlark.Value, error) {
 				if cfg.Hypervisor.Settings == nil {

@@ -62,6 +62,11 @@ func (apt) upgradable(names []string) string {
 	return "apt-get -q -s -o Debug::NoLocking=1 install --only-upgrade " + quote(names...) + ` | sed -n 's/^Inst \([^ ]*\) .*/\1/p'`
 }
 
+func (apt) available(names []string) string {
+	return `ls /var/lib/apt/lists/*_Packages* >/dev/null 2>&1 || echo "?"
+apt-cache show --no-all-versions -- ` + quote(names...) + ` 2>/dev/null | sed -n 's/^Package: //p'`
+}
+
 func (apt) refresh() string { return aptEnvironment + "apt-get -q -o DPkg::Lock::Timeout=600 update" }
 
 func (apt) install(names []string) string {
@@ -82,6 +87,11 @@ func (apk) installed() string {
 func (apk) upgradable(names []string) string {
 	return "apk version -q -l '<' " + quote(names...) + ` | sed 's/-[0-9][^-]*-r[0-9]*$//'`
 }
+func (apk) available(names []string) string {
+	return `ls /var/cache/apk/APKINDEX.* >/dev/null 2>&1 || echo "?"
+apk search -e -q -- ` + quote(names...)
+}
+
 func (apk) refresh() string               { return "apk update -q" }
 func (apk) install(names []string) string { return "apk add -q " + quote(names...) }
 func (apk) remove(names []string) string  { return "apk del -q " + quote(names...) }

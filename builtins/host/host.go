@@ -87,7 +87,7 @@ func (h *Host) key(space, id string) op.Key { return op.Key{Host: h.name, Space:
 // Type declares the methods of host objects.
 var Type = builtin.NewType("host", "A machine to work on. Its operations are idempotent: each reads what is there, and changes only what differs.",
 	[]builtin.Param{{Name: "name", Type: "string", Doc: "how people call the machine"}},
-	file, directory, link, absent, line, block,
+	file, directory, link, absent, line, block, jsonFile,
 	packages, service, user, group, authorizedKey,
 	command, script, container, sysctl, timezone, hostname,
 	waitFor, facts, onChange, reconnect,

@@ -15,9 +15,10 @@ import (
 )
 
 type packageArgs struct {
-	Names  []string `star:"names" doc:"one or more packages; name=version asks for that version"`
-	State  string   `star:"state" default:"\"present\"" doc:"present, absent or latest"`
-	Update bool     `star:"update_cache" default:"True" doc:"refresh the lists before installing, once in a run"`
+	Names    []string `star:"names" doc:"one or more packages; name=version asks for that version"`
+	State    string   `star:"state" default:"\"present\"" doc:"present, absent or latest"`
+	Optional bool     `star:"optional" default:"False" doc:"leave out those that the distribution's archive does not have, instead of failing"`
+	Update   bool     `star:"update_cache" default:"True" doc:"refresh the lists before installing, once in a run"`
 }
 
 var packages = builtin.Method(builtin.Spec{
@@ -37,7 +38,7 @@ var packages = builtin.Method(builtin.Spec{
 			return nil, fmt.Errorf("package: %q is no package name", n)
 		}
 	}
-	return c.Do(&packageOp{h: h, task: c.Task, names: a.Names, state: a.State, update: a.Update})
+	return c.Do(&packageOp{h: h, task: c.Task, names: a.Names, state: a.State, update: a.Update, optional: a.Optional})
 })
 
 // packageName accepts what dpkg, rpm and apk do, with an optional version; never an option.
@@ -53,6 +54,9 @@ type packageManager interface {
 	installed() string
 	// upgradable is a read-only script that prints those of the names that a newer version is known of.
 	upgradable(names []string) string
+	// available is a read-only script that prints those of the names that can be installed, and "?"
+	// if no list of packages was fetched yet.
+	available(names []string) string
 	refresh() string
 	install(names []string) string
 	remove(names []string) string
@@ -64,6 +68,9 @@ type packageOp struct {
 	names  []string
 	state  string
 	update bool
+
+	optional bool
+	unsure   bool // of an optional package nobody knows yet whether it can be installed
 }
 
 func (o *packageOp) Address() op.Address {
@@ -96,10 +103,48 @@ func (o *packageOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 			state.Maybe = one.Maybe
 		}
 	}
+	if o.optional && o.state != "absent" && state.Maybe == nil {
+		return state, o.readAvailable(ctx, state)
+	}
 	if o.state == "latest" && state.Maybe == nil {
 		return state, o.readUpgradable(ctx, state)
 	}
 	return state, nil
+}
+
+// notAvailable is the state of a package that no archive has.
+const notAvailable = "not available"
+
+// readAvailable tells absent packages that can be installed from those that can't.
+func (o *packageOp) readAvailable(ctx context.Context, state op.State) error {
+	var absent []string
+	for _, n := range o.names {
+		if name, _, _ := strings.Cut(n, "="); state.Attrs[name] == "absent" {
+			absent = append(absent, name)
+		}
+	}
+	o.unsure = false
+	if len(absent) == 0 {
+		return nil
+	}
+	manager, err := o.h.manager(ctx)
+	if err != nil {
+		return err
+	}
+	r, err := o.h.read(ctx, manager.available(absent))
+	if err != nil {
+		return err
+	}
+	found := strings.Fields(string(r.Stdout))
+	if o.unsure = slices.Contains(found, "?"); o.unsure {
+		return nil
+	}
+	for _, name := range absent {
+		if !slices.Contains(found, name) {
+			state.Attrs[name] = notAvailable
+		}
+	}
+	return nil
 }
 
 func (o *packageOp) readUpgradable(ctx context.Context, state op.State) error {
@@ -154,6 +199,8 @@ func (o *packageOp) Diff(current op.State) (op.Change, error) {
 		switch {
 		case o.state == "absent":
 			want = "absent"
+		case have == notAvailable:
+			change.Note = notAvailable + ": " + name
 		case pinned:
 			want = version
 		case have == "absent":
@@ -166,6 +213,7 @@ func (o *packageOp) Diff(current op.State) (op.Change, error) {
 			change.Action = op.Update
 		}
 	}
+	change.Open = o.unsure && change.Action != op.None
 	return change, nil
 }
 
@@ -207,6 +255,20 @@ func (o *packageOp) Apply(ctx context.Context, change op.Change) error {
 			return err
 		}
 	}
+	if o.optional {
+		r, err := o.h.read(ctx, manager.available(names))
+		if err != nil {
+			return err
+		}
+		found := strings.Fields(string(r.Stdout))
+		names = slices.DeleteFunc(names, func(name string) bool {
+			name, _, _ = strings.Cut(name, "=")
+			return !slices.Contains(found, name)
+		})
+		if len(names) == 0 {
+			return nil
+		}
+	}
 	o.task.Begin(o.h.name, o.Address().String(), "installing "+strings.Join(names, " "))
 	_, err = o.h.must(ctx, "installing "+strings.Join(names, " "), manager.install(names), nil)
 	return err
@@ -231,7 +293,7 @@ func (o *packageOp) Verify(change op.Change, actual op.State) []string {
 		have, want := fmt.Sprint(actual.Attrs[name]), change.After[name]
 		switch want {
 		case "installed":
-			if have == "absent" {
+			if have == "absent" && !o.optional {
 				bad = append(bad, name)
 			}
 		case "latest":

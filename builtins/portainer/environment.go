@@ -21,6 +21,7 @@ type environmentArgs struct {
 var serverEnvironment = builtin.Method(builtin.Spec{
 	Name: "environment", Effect: builtin.Operation,
 	Summary: "A machine's Docker Engine, registered under the machine's name and with its tags: through the socket on the server's own machine, through the agent on others. A changed address is brought up to date.",
+	Example: "environment = api.environment(vm)",
 	Returns: "struct with name, vm and changed, for stack",
 	Errors:  []string{"The agent does not answer, or belongs to another server."},
 }, func(c *builtin.Call, v *Server, a environmentArgs) (starlark.Value, error) {

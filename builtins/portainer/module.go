@@ -40,18 +40,21 @@ func (s *Session) Module() builtin.Module {
 			builtin.Func(builtin.Spec{
 				Name: "server_image", Effect: builtin.Pure, Returns: "string",
 				Summary: "The server's image, in the version that the configuration names.",
+				Example: "print(portainer.server_image())",
 			}, func(*builtin.Call, none) (starlark.Value, error) {
 				return starlark.String(s.options.Config.Hypervisor.Portainer.ServerImage), nil
 			}),
 			builtin.Func(builtin.Spec{
 				Name: "agent_image", Effect: builtin.Pure, Returns: "string",
 				Summary: "The agents' image, in the version that the configuration names.",
+				Example: "print(portainer.agent_image())",
 			}, func(*builtin.Call, none) (starlark.Value, error) {
 				return starlark.String(s.options.Config.Hypervisor.Portainer.AgentImage), nil
 			}),
 			builtin.Func(builtin.Spec{
 				Name: "agent_secret", Effect: builtin.Reads, Returns: "secret",
 				Summary: "What server and agents share: portainer.agent_secret of the configuration, or else made of the administrator's password.",
+				Example: "env = {\"AGENT_SECRET\": portainer.agent_secret()}",
 			}, func(c *builtin.Call, _ none) (starlark.Value, error) {
 				v, err := s.agentSecret(c.Context(), c.Task)
 				return value.NewSecret(v), err
@@ -59,6 +62,7 @@ func (s *Session) Module() builtin.Module {
 			builtin.Func(builtin.Spec{
 				Name: "setup_token", Effect: builtin.Reads, Returns: "secret",
 				Summary: "What the first administrator is made with, on servers from 2.43 on: made of the administrator's password.",
+				Example: "env = {\"PORTAINER_SETUP_TOKEN\": portainer.setup_token()}",
 			}, func(c *builtin.Call, _ none) (starlark.Value, error) {
 				v, err := s.setupToken(c.Context(), c.Task)
 				return value.NewSecret(v), err

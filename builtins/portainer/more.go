@@ -27,6 +27,7 @@ type expectArgs struct {
 var serverExpect = builtin.Method(builtin.Spec{
 	Name: "expect", Effect: builtin.Reads,
 	Summary: "Waits until a published port of a machine answers: a connection, or the HTTP status of a path. A dry run does not ask.",
+	Example: "api.expect(proxmox.find(1001), {\"port\": 9443})",
 	Errors:  []string{"It does not answer within a minute: what came instead."},
 }, func(c *builtin.Call, _ *Server, a expectArgs) (starlark.Value, error) {
 	vm, ok := a.VM.(*proxmox.VM)
@@ -96,6 +97,7 @@ type obsoleteArgs struct {
 var serverObsolete = builtin.Method(builtin.Spec{
 	Name: "obsolete", Effect: builtin.Operation, Returns: "list of string",
 	Summary: "Stacks that run in the configuration's environments although it does not name them. With remove they are taken down; their volumes stay.",
+	Example: "print(api.obsolete())",
 }, func(c *builtin.Call, v *Server, a obsoleteArgs) (starlark.Value, error) {
 	if planned, err := v.planned(c); planned || err != nil {
 		return value.FromGo([]any{}), err

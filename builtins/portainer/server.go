@@ -78,6 +78,7 @@ type waitArgs struct {
 var serverWait = builtin.Method(builtin.Spec{
 	Name: "wait", Effect: builtin.Reads,
 	Summary: "Waits until the server's API answers. A server that has locked itself, since it got no administrator within five minutes, is restarted once.",
+	Example: "api.wait(timeout = \"5m\")",
 	Errors:  []string{"It does not answer in time.", "Its certificate is not the one on the machine."},
 }, func(c *builtin.Call, v *Server, a waitArgs) (starlark.Value, error) {
 	if planned, err := v.planned(c); planned || err != nil {
@@ -99,6 +100,7 @@ var serverWait = builtin.Method(builtin.Spec{
 var serverAdministrator = builtin.Method(builtin.Spec{
 	Name: "administrator", Effect: builtin.Operation, Returns: "result",
 	Summary: "The first administrator, with name and password of portainer_api. One that is there is left alone.",
+	Example: "api.administrator()",
 	Errors:  []string{"The password is too short: Portainer wants at least 12 characters."},
 }, func(c *builtin.Call, v *Server, _ none) (starlark.Value, error) {
 	if _, err := v.planned(c); err != nil {

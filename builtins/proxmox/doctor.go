@@ -44,7 +44,6 @@ func (s *Session) doctor(c *builtin.Call, _ none) (starlark.Value, error) {
 		return value.FromGo(f.list), nil
 	}
 	f.ok("connection", "Proxmox VE "+version)
-	s.checkPrivileges(ctx, client, version, f)
 	nodes, err := client.Nodes(ctx)
 	if err != nil {
 		f.bad("nodes", err, "give the token the privilege Sys.Audit")
@@ -57,7 +56,7 @@ func (s *Session) doctor(c *builtin.Call, _ none) (starlark.Value, error) {
 			f.bad("node "+n.Name, "offline", "bring it back, or leave its machines out with --limit")
 		}
 	}
-	if err := s.checkMachines(c, client, nodes, f); err != nil {
+	if err := s.checkMachines(c, client, version, nodes, f); err != nil {
 		return nil, err
 	}
 	return value.FromGo(f.list), nil
@@ -75,48 +74,15 @@ func connectionMend(err error) string {
 	return "check proxmox_api.url, the network, and that pveproxy runs on the node"
 }
 
-// privileges are what the work needs, by release.
-func privileges(version string) []string {
-	list := []string{"VM.Allocate", "VM.Audit", "VM.Clone", "VM.PowerMgmt", "VM.Config.CPU", "VM.Config.Cloudinit", "VM.Config.Disk",
-		"VM.Config.Memory", "VM.Config.Network", "VM.Config.Options", "Datastore.AllocateSpace", "Datastore.Audit", "SDN.Use", "Sys.Audit"}
-	if strings.HasPrefix(version, "8") {
-		return append(list, "VM.Monitor")
-	}
-	return append(list, "VM.GuestAgent.Unrestricted")
-}
-
-func (s *Session) checkPrivileges(ctx context.Context, client *pve.Client, version string, f *findings) {
-	have, err := client.Permissions(ctx)
-	if err != nil {
-		f.bad("privileges", err, "")
-		return
-	}
-	var missing []string
-	for _, p := range privileges(version) {
-		there := false
-		for _, granted := range have {
-			if _, ok := granted[p]; ok {
-				there = true
-			}
-		}
-		if !there {
-			missing = append(missing, p)
-		}
-	}
-	if len(missing) > 0 {
-		f.bad("privileges", "missing: "+strings.Join(missing, " "), "add them to the token's role: pveum role modify PhoenixRun --append 1 --privs \""+strings.Join(missing, " ")+"\"; with privilege separation the token needs the role itself")
-		return
-	}
-	f.ok("privileges", "all that is needed")
-}
-
 // checkMachines looks at what the configured machines are to be made from and put on.
-func (s *Session) checkMachines(c *builtin.Call, client *pve.Client, nodes []pve.Node, f *findings) error {
+func (s *Session) checkMachines(c *builtin.Call, client *pve.Client, release string, nodes []pve.Node, f *findings) error {
 	ctx := c.Context()
 	vms, err := s.machines(ctx, c.Task)
 	if err != nil {
 		return err
 	}
+	var placed []config.VM
+	nodeOf := map[string]string{}
 	said := map[string]bool{}
 	once := func(check string, report func()) {
 		if !said[check] {
@@ -129,26 +95,81 @@ func (s *Session) checkMachines(c *builtin.Call, client *pve.Client, nodes []pve
 		if err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(nodes, func(n pve.Node) bool { return n.Name == node }) {
+		i := slices.IndexFunc(nodes, func(n pve.Node) bool { return n.Name == node })
+		if i < 0 {
 			once("node "+node, func() { f.bad("node "+node, "the cluster has no such node", "correct node of "+vm.Name) })
 			continue
 		}
-		once("template "+vm.TemplateName, func() { checkTemplate(vm, vms, f) })
+		s.checkID(ctx, client, vm, vms, f)
+		if !nodes[i].Online { // it can't be asked, and is reported already
+			continue
+		}
+		placed, nodeOf[vm.Name] = append(placed, vm), node
+		once("template "+vm.TemplateName, func() { checkTemplate(ctx, client, node, vm, vms, f) })
 		once("storage "+node+" "+vm.BootDiskStorage, func() { checkStorage(ctx, client, node, vm, f) })
 		once("bridge "+node+" "+vm.NetworkBridge, func() { checkBridge(ctx, client, node, vm, f) })
 	}
+	importFrom := func(node string) string {
+		storage, err := importStorage(ctx, client, node)
+		if err != nil {
+			return "" // said with the template
+		}
+		return storage
+	}
+	s.checkPrivileges(ctx, client, needs(placed, vms, release, func(vm config.VM) string { return nodeOf[vm.Name] }, importFrom), f)
 	return nil
 }
 
-func checkTemplate(vm config.VM, vms []pve.VM, f *findings) {
+// checkID looks whether the machine's id is somebody else's. One that was made from this configuration
+// under another name is renamed by the next run.
+func (s *Session) checkID(ctx context.Context, client *pve.Client, vm config.VM, vms []pve.VM, f *findings) {
+	i := slices.IndexFunc(vms, func(v pve.VM) bool { return v.ID == vm.ID })
+	if i < 0 || !vms[i].Template && (vms[i].Name == vm.Name || vms[i].Status == "unknown") {
+		return
+	}
+	check, what := fmt.Sprintf("vm_id %d", vm.ID), "a template"
+	if !vms[i].Template {
+		c, err := client.Config(ctx, vms[i].Node, vm.ID)
+		if err == nil && c["ciuser"] == s.sshUser(vm) {
+			f.ok(check, vms[i].Name+" is to be renamed to "+vm.Name)
+			return
+		}
+		what = "a machine"
+	}
+	f.bad(check, fmt.Sprintf("%s called %s on %s has it", what, vms[i].Name, vms[i].Node), "give "+vm.Name+" another vm_id")
+}
+
+func checkTemplate(ctx context.Context, client *pve.Client, node string, vm config.VM, vms []pve.VM, f *findings) {
+	check := "template " + vm.TemplateName
 	i := slices.IndexFunc(vms, func(v pve.VM) bool { return v.Template && v.Name == vm.TemplateName })
 	switch {
 	case i >= 0:
-		f.ok("template "+vm.TemplateName, fmt.Sprintf("VM %d on %s", vms[i].ID, vms[i].Node))
+		checkTemplateConfig(ctx, client, check, vms[i], f)
 	case vm.CloudImage != nil:
-		f.ok("template "+vm.TemplateName, "not there; "+vm.CloudImage.URL+" is used instead")
+		if _, err := importStorage(ctx, client, node); err != nil {
+			f.bad(check, "not there, and its cloud_image can't be used: "+err.Error(), "allow the content type import on a storage of "+node)
+			return
+		}
+		f.ok(check, "not there; "+vm.CloudImage.URL+" is used instead")
 	default:
-		f.bad("template "+vm.TemplateName, "no template of that name (there are: "+templates(vms)+")", "build it, correct template_name, or give a cloud_image")
+		f.bad(check, "no template of that name (there are: "+templates(vms)+")", "build it, correct template_name, or give a cloud_image")
+	}
+}
+
+// checkTemplateConfig looks whether machines that are cloned from the template can be talked to.
+func checkTemplateConfig(ctx context.Context, client *pve.Client, check string, template pve.VM, f *findings) {
+	if template.Status == "unknown" {
+		f.bad(check, fmt.Sprintf("VM %d is on node %s, which is offline", template.ID, template.Node), "bring the node back")
+		return
+	}
+	c, err := client.Config(ctx, template.Node, template.ID)
+	switch {
+	case err != nil:
+		f.bad(check, err, fmt.Sprintf("give the token VM.Audit and VM.Clone on /vms/%d", template.ID))
+	case c.BootDisk() == "" || pve.ParseDisk(c[c.BootDisk()]).Storage == "":
+		f.bad(check, fmt.Sprintf("VM %d has no disk to boot from", template.ID), fmt.Sprintf("qm set %d --boot order=scsi0, or build the template anew", template.ID))
+	default:
+		f.ok(check, fmt.Sprintf("VM %d on %s", template.ID, template.Node))
 	}
 }
 

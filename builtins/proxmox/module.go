@@ -58,6 +58,7 @@ func (s *Session) Module() builtin.Module {
 			builtin.Func(builtin.Spec{
 				Name: "find", Effect: builtin.Reads, Returns: "vm",
 				Summary: "A machine that is there already, as it is.",
+				Example: "vm = proxmox.find(1002)\nprint(vm.name)",
 				Errors:  []string{"It does not exist: phoenix-run create makes it."},
 			}, func(c *builtin.Call, a specArgs) (starlark.Value, error) {
 				vm, err := configmod.Find(s.options.Config, a.Spec)
@@ -74,6 +75,7 @@ func (s *Session) Module() builtin.Module {
 			builtin.Func(builtin.Spec{
 				Name: "destroy", Effect: builtin.Operation, Returns: "result",
 				Summary: "Destroys a machine, its disks and its snapshots. Its name must be given; a protected machine is refused.",
+				Example: "proxmox.destroy(1002, confirm = \"qdrant-db\")",
 			}, func(c *builtin.Call, a destroyArgs) (starlark.Value, error) {
 				vm, err := configmod.Find(s.options.Config, a.Spec)
 				if err != nil {
@@ -87,11 +89,13 @@ func (s *Session) Module() builtin.Module {
 			builtin.Func(builtin.Spec{
 				Name: "status", Effect: builtin.Reads,
 				Summary: "What a machine is now, beside what is declared.",
-				Returns: "struct with id, name, state, node, address, agent, uptime, drift (a list of dicts with key, declared and actual) and pending (what waits for a restart)",
+				Example: "now = proxmox.status(config.vm(1001))\nprint(now.state, [d.key for d in now.drift], now.pending)",
+				Returns: "struct with id, name, state, node, address, agent, uptime, drift (a list of structs with key, declared and actual) and pending (what waits for a restart)",
 			}, s.status),
 			builtin.Func(builtin.Spec{
 				Name: "doctor", Effect: builtin.Reads,
 				Summary: "Looks at everything that a run needs: connection, certificate, token, privileges, nodes, templates, storages, bridges, SSH key.",
+				Example: "for finding in proxmox.doctor():\n    print(finding[\"check\"], finding[\"ok\"])",
 				Returns: "list of dicts with check, ok, detail and mend",
 			}, s.doctor),
 		},

@@ -38,14 +38,17 @@ func Module(dir string) builtin.Module {
 		Funcs: []*builtin.Builtin{
 			builtin.Func(builtin.Spec{Name: "env", Effect: builtin.Reads, Returns: opaque,
 				Summary: "The value of an environment variable of phoenix-run.",
+				Example: "host.file(\"/etc/app.env\", content = \"TOKEN=\" + secret.env(\"APP_TOKEN\") + \"\\n\", mode = \"0600\")",
 				Errors:  []string{"The variable is not set, or empty."},
 			}, func(c *builtin.Call, a nameArgs) (starlark.Value, error) { return resolve(c, secret.FromEnv(a.Name)) }),
 			builtin.Func(builtin.Spec{Name: "file", Effect: builtin.Reads, Returns: opaque,
 				Summary: "The content of a file on this machine, without the newline at its end.",
+				Example: "host.file(\"/etc/app.key\", content = secret.file(\"secrets/app_key\"), mode = \"0600\")",
 				Errors:  []string{"The file can't be read, or is larger than 1 MiB."},
 			}, func(c *builtin.Call, a pathArgs) (starlark.Value, error) { return resolve(c, secret.FromFile(a.Path)) }),
 			builtin.Func(builtin.Spec{Name: "command", Effect: builtin.Reads, Returns: opaque,
 				Summary: "What a command on this machine prints, without the newline at its end: sops, age, pass, …. It runs in a dry run too.",
+				Example: "host.file(\"/etc/app.key\", content = secret.command([\"printf\", \"abracadabra\"]), mode = \"0600\")",
 				Errors:  []string{"The command fails."},
 			}, func(c *builtin.Call, a commandArgs) (starlark.Value, error) {
 				return resolve(c, secret.FromCommand(a.Argv...))

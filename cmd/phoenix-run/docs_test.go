@@ -28,14 +28,7 @@ func TestWritingGuide(t *testing.T) {
 	if err := os.CopyFS(dir, mustSub(t, examples.FS, "guide")); err != nil {
 		t.Fatal(err)
 	}
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	bin := t.TempDir()
-	if err := os.Symlink(program, filepath.Join(bin, "phoenix-run")); err != nil {
-		t.Fatal(err)
-	}
+	bin := filepath.Dir(phoenixRun(t))
 	files, commands := 0, 0
 	for _, block := range codeBlock.FindAllStringSubmatch(string(text), -1) {
 		if block[1] == "python" {

@@ -30,7 +30,7 @@ func open(ctx context.Context, c *cli.Context) (*environment, error) {
 	env := &environment{dir: c.String("config-dir"), redactor: new(secret.Redactor)}
 	env.state = filepath.Join(env.dir, ".phoenix")
 	env.source = load.Source{Project: env.dir, Embedded: builtins.Modules()}
-	options := config.Options{Features: env.source.List("features"), NeedProxmox: true}
+	options := config.Options{Features: env.source.List("features"), FeatureOptions: featureOptions(env.source), NeedProxmox: true}
 	if c.Bool("lab") {
 		info, err := env.openLab(ctx, labDir(c))
 		if err != nil {

@@ -26,7 +26,7 @@ type memory struct {
 }
 
 // quiet are folders whose content is nobody's state.
-var quiet = []string{"/tmp/", "/var/tmp/", "/run/user/", "/run/lock/", "/dev/", "/var/log/", "/var/cache/"}
+var quiet = []string{"/tmp/", "/var/tmp/", "/run/user/", "/run/lock/", "/dev/", "/var/log/", "/var/cache/", "/var/lib/apt/lists/"}
 
 // Quiet tells whether what is at a path belongs to no one's state.
 func Quiet(p string) bool {
