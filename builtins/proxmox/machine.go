@@ -140,34 +140,53 @@ func (o *machineOp) Apply(ctx context.Context, change op.Change) error {
 
 // configure brings the named attributes of a machine that is there to what they should be.
 func (o *machineOp) configure(ctx context.Context, client *pve.Client, node string, names []string, want op.Attrs) error {
+	if err := o.set(ctx, client, node, names, want); err != nil {
+		return err
+	}
 	settings, err := client.Settled(ctx, node, o.vm.ID)
 	if err != nil {
 		return err
 	}
-	c := settings.Config
-	have := actual(c)
-	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return op.Equal(have[name], want[name]) })
-	set, remove := parameters(names, want, c)
-	if c.CloudInitDrive() == "" {
-		set["ide2"] = fmt.Sprint(want["boot_disk_storage"]) + ":cloudinit"
-	}
-	if len(set)+len(remove) > 0 {
-		if err := client.Configure(ctx, node, o.vm.ID, set, remove, c["digest"]); err != nil {
-			return err
-		}
-		o.s.seeded(o.vm.ID, names)
-	}
-	disk, progress := c.BootDisk(), o.s.progress(o.task, o.vm.Name)
-	if slices.Contains(names, "boot_disk_storage") {
+	have := actual(settings.Config)
+	disk, progress := settings.BootDisk(), o.s.progress(o.task, o.vm.Name)
+	differs := func(name string) bool { return slices.Contains(names, name) && !op.Equal(have[name], want[name]) }
+	if differs("boot_disk_storage") {
 		if err := client.MoveDisk(ctx, node, o.vm.ID, disk, fmt.Sprint(want["boot_disk_storage"]), progress); err != nil {
 			return err
 		}
 	}
-	if slices.Contains(names, "boot_disk_size_gb") {
+	if differs("boot_disk_size_gb") {
 		bytes := int64(toFloat(want["boot_disk_size_gb"])) * gib
 		return client.Resize(ctx, node, o.vm.ID, disk, bytes, progress)
 	}
 	return nil
+}
+
+// set changes what is in the configuration itself. Where someone else has changed it in between, it is
+// read again and only what still differs is set.
+func (o *machineOp) set(ctx context.Context, client *pve.Client, node string, names []string, want op.Attrs) error {
+	for try := 1; ; try++ {
+		settings, err := client.Settled(ctx, node, o.vm.ID)
+		if err != nil {
+			return err
+		}
+		have := actual(settings.Config)
+		differ := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return op.Equal(have[name], want[name]) })
+		set, remove := parameters(differ, want, settings.Config)
+		if settings.CloudInitDrive() == "" {
+			set["ide2"] = fmt.Sprint(want["boot_disk_storage"]) + ":cloudinit"
+		}
+		if len(set)+len(remove) == 0 {
+			return nil
+		}
+		if o.running {
+			o.s.seeded(o.vm.ID, differ)
+		}
+		err = client.Configure(ctx, node, o.vm.ID, set, remove, settings.Config["digest"])
+		if err == nil || !pve.IsChangedMeanwhile(err) || try == 5 {
+			return err
+		}
+	}
 }
 
 // create clones the template, or makes the machine from its cloud image where there is no template.
