@@ -22,11 +22,12 @@ import (
 
 // Options say what the builtins of a run work on.
 type Options struct {
-	Config   *config.Config                    // nil where only names and texts are wanted
-	Limit    string                            // pattern of --limit
-	Planning bool                              // connections refuse to change anything
-	Verbose  bool                              // lines of running tasks and commands are told
-	Confirm  func(question, want string) error // asks before something is destroyed; nil refuses
+	Config   *config.Config                      // nil where only names and texts are wanted
+	Limit    string                              // pattern of --limit
+	Planning bool                                // connections refuse to change anything
+	Verbose  bool                                // lines of running tasks and commands are told
+	Confirm  func(question, want string) error   // asks before something is destroyed; nil refuses
+	Ask      func(question string) (bool, error) // asks what may be answered with no; nil is no
 }
 
 // Session is what the builtins of one run share: its connections.
@@ -42,7 +43,7 @@ func New(o Options) *Session {
 		o.Config = &config.Config{}
 	}
 	s := &Session{options: o}
-	s.proxmox = proxmox.NewSession(proxmox.Options{Config: o.Config, Planning: o.Planning, Verbose: o.Verbose, Confirm: o.Confirm})
+	s.proxmox = proxmox.NewSession(proxmox.Options{Config: o.Config, Planning: o.Planning, Verbose: o.Verbose, Confirm: o.Confirm, Ask: o.Ask})
 	s.portainer = portainer.NewSession(portainer.Options{Config: o.Config, Planning: o.Planning})
 	return s
 }

@@ -71,6 +71,32 @@ func (a *Agent) Exec(ctx context.Context, argv []string, input []byte, readOnly 
 	if len(input) > 0 {
 		params["input-data"] = latin1(input)
 	}
+	deadline := time.Now().Add(agentPatience)
+	for pause := 50 * time.Millisecond; ; pause = min(pause*2, 2*time.Second) {
+		r, err := a.exec(ctx, params)
+		if err == nil || !again(err, readOnly) || time.Now().After(deadline) {
+			return r, err
+		}
+		if sleepErr := sleep(ctx, jitter(pause)); sleepErr != nil {
+			return Result{}, errors.Join(err, sleepErr)
+		}
+	}
+}
+
+// agentPatience is how long an agent that does not answer is asked again within one call.
+const agentPatience = 30 * time.Second
+
+// again reports whether a command may be sent once more: one that only reads in any case, another only
+// if it certainly was not begun.
+func again(err error, readOnly bool) bool {
+	if readOnly && (errors.Is(err, ErrMaybeDone) || errors.Is(err, ErrResultLost) || has(err, "got timeout")) {
+		return true
+	}
+	return has(err, "QEMU guest agent is not running", "qga socket") || isTransient(err) && !has(err, "got timeout")
+}
+
+// exec starts a program and waits for its end.
+func (a *Agent) exec(ctx context.Context, params map[string]any) (Result, error) {
 	var started struct {
 		PID number `json:"pid"`
 	}
@@ -80,9 +106,14 @@ func (a *Agent) Exec(ctx context.Context, argv []string, input []byte, readOnly 
 	return a.finish(ctx, int(started.PID))
 }
 
+// finishPatience is how long the agent may be silent while a command runs: it may be under load, or
+// restart, or the machine may reboot, which ends the command.
+const finishPatience = 2 * time.Minute
+
 // finish polls for the end of a command, often at first: most take milliseconds.
 func (a *Agent) finish(ctx context.Context, pid int) (Result, error) {
 	query := url.Values{"pid": {fmt.Sprint(pid)}}
+	answered := time.Now()
 	for pause := 3 * time.Millisecond; ; pause = min(pause*2, 300*time.Millisecond) {
 		var s struct {
 			Exited       number `json:"exited"`
@@ -97,7 +128,7 @@ func (a *Agent) finish(ctx context.Context, pid int) (Result, error) {
 		switch {
 		case has(err, "Invalid parameter 'pid'"):
 			return Result{}, fmt.Errorf("guest agent of VM %d: %w", a.id, ErrResultLost)
-		case err != nil && (isTransient(err) || IsAgentNotReady(err)):
+		case err != nil && (isTransient(err) || IsAgentNotReady(err)) && time.Since(answered) < finishPatience:
 			// the command goes on in the guest: ask again
 		case err != nil:
 			return Result{}, fmt.Errorf("guest agent of VM %d: %w", a.id, err)
@@ -108,6 +139,8 @@ func (a *Agent) finish(ctx context.Context, pid int) (Result, error) {
 				r.Code = 128 + int(s.Signal)
 			}
 			return r, nil
+		default:
+			answered = time.Now()
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return Result{}, fmt.Errorf("guest agent of VM %d: process %d is still running: %w", a.id, pid, err)
@@ -126,10 +159,19 @@ func (a *Agent) WriteFile(ctx context.Context, path string, content []byte) erro
 	}
 	defer unlock()
 	params := map[string]any{"file": path, "content": base64.StdEncoding.EncodeToString(content), "encode": 0}
-	if err := a.client.post(ctx, a.path("file-write"), params, nil); err != nil {
-		return fmt.Errorf("guest agent of VM %d: %s: %w", a.id, path, err)
+	deadline := time.Now().Add(agentPatience)
+	for pause := 50 * time.Millisecond; ; pause = min(pause*2, 2*time.Second) {
+		err := a.client.post(ctx, a.path("file-write"), params, nil)
+		switch {
+		case err == nil:
+			return nil
+		case !again(err, true) || time.Now().After(deadline): // the whole file again: it is the same then
+			return fmt.Errorf("guest agent of VM %d: %s: %w", a.id, path, err)
+		}
+		if sleepErr := sleep(ctx, jitter(pause)); sleepErr != nil {
+			return fmt.Errorf("guest agent of VM %d: %s: %w", a.id, path, errors.Join(err, sleepErr))
+		}
 	}
-	return nil
 }
 
 // ReadFile reads at most 16 MiB of a file, and says whether there was more.

@@ -40,7 +40,8 @@ func NewSpec(vm config.VM) (*Spec, error) {
 	return &Spec{VM: vm, fields: value.StructFromGo(fields)}, nil
 }
 
-// attributes gives a configuration struct's fields under their keys in the file.
+// attributes gives a configuration struct's fields under their keys in the file. A list that is not
+// given is an empty one.
 func attributes(v any) (map[string]any, error) {
 	text, err := json.Marshal(v)
 	if err != nil {

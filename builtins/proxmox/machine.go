@@ -20,6 +20,10 @@ type machineOp struct {
 	vm       config.VM
 	moveDisk bool
 	vendor   string // volume of a cloud-init vendor file for the first boot; "" for none
+
+	// What Read found, for Predict: whether the machine runs, and its configuration.
+	running  bool
+	settings pve.Settings
 }
 
 func (o *machineOp) Address() op.Address {
@@ -35,21 +39,12 @@ func (o *machineOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 		if found.Status == "unknown" {
 			return nil, fmt.Errorf("node %s, which VM %d is on, is offline: bring it back, or leave the VM out with --limit '!%s'", found.Node, o.vm.ID, o.vm.Name)
 		}
-		c, err := o.config(ctx, found.Node)
-		if err != nil {
+		o.running = found.Status == "running"
+		if o.settings, err = o.s.settings(ctx, o.task, found); err != nil {
 			return nil, err
 		}
-		return actual(c), nil
+		return actual(o.settings.Config), nil
 	})
-}
-
-// config reads the machine's configuration, once a machine that is being cloned is there in full.
-func (o *machineOp) config(ctx context.Context, node string) (pve.Config, error) {
-	client, err := o.s.pve(ctx, o.task)
-	if err != nil {
-		return nil, err
-	}
-	return client.Settled(ctx, node, o.vm.ID)
 }
 
 func (o *machineOp) Diff(current op.State) (op.Change, error) {
@@ -96,8 +91,8 @@ func (o *machineOp) checkDisk(have, want op.Attrs) error {
 // warnOfStorage tells of a disk that is not where the configuration has it.
 func (o *machineOp) warnOfStorage(have op.Attrs) {
 	if storage := have["boot_disk_storage"]; storage != nil && storage != o.vm.BootDiskStorage {
-		o.task.Warn(o.vm.Name, fmt.Sprintf("the boot disk is on %v, boot_disk_storage is %s: it is moved only when that is asked for (proxmox.vm(spec, move_disk = True))",
-			storage, o.vm.BootDiskStorage))
+		o.task.Warn(o.vm.Name, fmt.Sprintf("the boot disk is on %v, boot_disk_storage is %s: it is moved only when that is asked for: phoenix-run create %d --move-disk",
+			storage, o.vm.BootDiskStorage, o.vm.ID))
 	}
 }
 
@@ -113,6 +108,9 @@ func toFloat(v any) float64 {
 
 func (o *machineOp) Predict(v *op.View, change op.Change) {
 	v.Put(cell(o.vm.ID), change)
+	if change.Action == op.Update && o.running {
+		o.predictPending(v, change)
+	}
 	if change.Action == op.Create {
 		cause := op.Cause{Address: o.Address(), Why: "is a new machine"}
 		v.Missing(o.vm.Name, cause)
@@ -146,32 +144,53 @@ func (o *machineOp) Apply(ctx context.Context, change op.Change) error {
 
 // configure brings the named attributes of a machine that is there to what they should be.
 func (o *machineOp) configure(ctx context.Context, client *pve.Client, node string, names []string, want op.Attrs) error {
-	c, err := client.Settled(ctx, node, o.vm.ID)
+	if err := o.set(ctx, client, node, names, want); err != nil {
+		return err
+	}
+	settings, err := client.Settled(ctx, node, o.vm.ID)
 	if err != nil {
 		return err
 	}
-	have := actual(c)
-	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return op.Equal(have[name], want[name]) })
-	set, remove := parameters(names, want, c)
-	if c.CloudInitDrive() == "" {
-		set["ide2"] = fmt.Sprint(want["boot_disk_storage"]) + ":cloudinit"
-	}
-	if len(set)+len(remove) > 0 {
-		if err := client.Configure(ctx, node, o.vm.ID, set, remove, c["digest"]); err != nil {
-			return err
-		}
-	}
-	disk, progress := c.BootDisk(), o.s.progress(o.task, o.vm.Name)
-	if slices.Contains(names, "boot_disk_storage") {
+	have := actual(settings.Config)
+	disk, progress := settings.BootDisk(), o.s.progress(o.task, o.vm.Name)
+	differs := func(name string) bool { return slices.Contains(names, name) && !op.Equal(have[name], want[name]) }
+	if differs("boot_disk_storage") {
 		if err := client.MoveDisk(ctx, node, o.vm.ID, disk, fmt.Sprint(want["boot_disk_storage"]), progress); err != nil {
 			return err
 		}
 	}
-	if slices.Contains(names, "boot_disk_size_gb") {
+	if differs("boot_disk_size_gb") {
 		bytes := int64(toFloat(want["boot_disk_size_gb"])) * gib
 		return client.Resize(ctx, node, o.vm.ID, disk, bytes, progress)
 	}
 	return nil
+}
+
+// set changes what is in the configuration itself. Where someone else has changed it in between, it is
+// read again and only what still differs is set.
+func (o *machineOp) set(ctx context.Context, client *pve.Client, node string, names []string, want op.Attrs) error {
+	for try := 1; ; try++ {
+		settings, err := client.Settled(ctx, node, o.vm.ID)
+		if err != nil {
+			return err
+		}
+		have := actual(settings.Config)
+		differ := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return op.Equal(have[name], want[name]) })
+		set, remove := parameters(differ, want, settings.Config)
+		if settings.CloudInitDrive() == "" {
+			set["ide2"] = fmt.Sprint(want["boot_disk_storage"]) + ":cloudinit"
+		}
+		if len(set)+len(remove) == 0 {
+			return nil
+		}
+		if o.running {
+			o.s.seeded(o.vm.ID, differ)
+		}
+		err = client.Configure(ctx, node, o.vm.ID, set, remove, settings.Config["digest"])
+		if err == nil || !pve.IsChangedMeanwhile(err) || try == 5 {
+			return err
+		}
+	}
 }
 
 // create clones the template, or makes the machine from its cloud image where there is no template.

@@ -23,6 +23,8 @@ type Options struct {
 	Verbose  bool
 	// Confirm asks before something is destroyed; want is what must be typed.
 	Confirm func(question, want string) error
+	// Ask puts a question that is answered with yes or no; nil takes it for no.
+	Ask func(question string) (bool, error)
 }
 
 // Session holds the connections of one run.
@@ -32,10 +34,15 @@ type Session struct {
 	mu     sync.Mutex
 	client *pve.Client
 	hosts  map[string]*host.Host
+	seeds  map[int][]string // the attributes of cloud-init that were changed on running machines, by id
+
+	asking sync.Mutex // one question at a time
 }
 
 // NewSession makes a session; nothing is connected before it is needed.
-func NewSession(o Options) *Session { return &Session{options: o, hosts: map[string]*host.Host{}} }
+func NewSession(o Options) *Session {
+	return &Session{options: o, hosts: map[string]*host.Host{}, seeds: map[int][]string{}}
+}
 
 // Close ends all connections.
 func (s *Session) Close() error {
@@ -114,6 +121,18 @@ func (s *Session) machines(ctx context.Context, task *runner.Task) ([]pve.VM, er
 			return nil, err
 		}
 		return client.VMs(ctx)
+	})
+}
+
+// settings reads a machine's configuration, once one that is being cloned is there in full. It is
+// read once until something changes it.
+func (s *Session) settings(ctx context.Context, task *runner.Task, vm pve.VM) (pve.Settings, error) {
+	return op.Remember(ctx, task.Run.View, cell(vm.ID), func(ctx context.Context) (pve.Settings, error) {
+		client, err := s.pve(ctx, task)
+		if err != nil {
+			return pve.Settings{}, err
+		}
+		return client.Settled(ctx, vm.Node, vm.ID)
 	})
 }
 

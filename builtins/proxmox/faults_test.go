@@ -1,0 +1,119 @@
+package proxmox_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"phoenix-run/lab/guest"
+	lab "phoenix-run/lab/proxmox"
+	"phoenix-run/pve"
+	"phoenix-run/runner"
+)
+
+// storm is a fault script that can be turned off, so that what is left can be looked at.
+type storm struct {
+	on     atomic.Bool
+	faults lab.Faults
+}
+
+func (s *storm) Fault(r lab.Request) lab.Fault {
+	if !s.on.Load() {
+		return lab.Fault{}
+	}
+	return s.faults.Fault(r)
+}
+
+// fleet is a world with n machines to be made, and faults.
+func fleet(t testing.TB, n int, faults lab.Faults) (*world, *storm) {
+	t.Helper()
+	s := &storm{faults: faults}
+	w := newWorld(t, func(o *lab.Options, _ *guest.Options) {
+		o.Faults = s
+		o.Speed.AgentPing, o.Speed.ConfigLock, o.Speed.CloneLock = -1, -1, -1
+	})
+	w.api = map[string]any{"url": w.server.URL(), "user": "phoenix@pve", "password": testPassword, "tls_fingerprint": w.server.Fingerprint()}
+	w.defaults = map[string]any{"transport": "agent", "ssh_user": "phoenix", "ssh_public_keys": []string{keyA}, "boot_disk_size_gb": 8,
+		"restart": "if_needed"}
+	for i := range n {
+		w.vms = append(w.vms, map[string]any{"vm_id": 1001 + i, "vm_name": fmt.Sprintf("vm%02d", i), "cpu_cores": 1 + i%4,
+			"memory_mb": 1024 << (i % 3), "tags": []string{"fleet"}, "startup_order": i})
+	}
+	return w, s
+}
+
+// state tells all that matters of every machine, without what chance decides.
+func (w *world) state() []string {
+	w.t.Helper()
+	ctx := context.WithoutCancel(w.t.Context())
+	vms, err := w.other.VMs(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var all []string
+	for _, vm := range vms {
+		s, err := w.other.Settings(ctx, vm.Node, vm.ID)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for _, key := range []string{"digest", "meta", "smbios1", "vmgenid"} {
+			delete(s.Live, key)
+		}
+		nic := pve.ParseNIC(s.Live["net0"])
+		nic.MAC = ""
+		s.Live["net0"] = nic.String()
+		var keys []string
+		for _, key := range slices.Sorted(maps.Keys(s.Live)) {
+			keys = append(keys, key+"="+s.Live[key])
+		}
+		all = append(all, fmt.Sprintf("%d %s %s %s pending %v: %s", vm.ID, vm.Name, vm.Node, vm.Status, s.Pending, strings.Join(keys, " ")))
+	}
+	return all
+}
+
+
+const fleetSize = 20
+
+// seeds is how many fault scripts are gone through.
+const seeds = 4
+
+// TestFaults: with a tenth of all requests going wrong in one of Proxmox's ways, the environment comes
+// up as without faults.
+func TestFaults(t *testing.T) {
+	w, _ := fleet(t, fleetSize, nil)
+	w.must(runner.Apply, "letsgo")
+	want := w.state()
+	if len(want) != fleetSize+1 {
+		t.Fatalf("%d machines, with the template", len(want))
+	}
+	slots := make(chan struct{}, 6)
+	t.Run("seeds", func(t *testing.T) {
+		for seed := range uint64(seeds) {
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				w, storm := fleet(t, fleetSize, lab.Random(seed, 0.1))
+				storm.on.Store(true)
+				_, err := w.run(t.Context(), runner.Apply, "letsgo")
+				storm.on.Store(false)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := w.state(); !slices.Equal(got, want) {
+					t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+				}
+				if again := w.must(runner.Plan, "letsgo").changes(); len(again) > 0 {
+					t.Errorf("the next run would change %v", again)
+				}
+			})
+		}
+	})
+}
+
+var errKilled = errors.New("killed")
