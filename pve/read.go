@@ -155,6 +155,21 @@ type Status struct {
 	HA     bool
 }
 
+// String tells it to people: "running for 2m0s", "paused", "stopped, locked (backup)".
+func (s Status) String() string {
+	text := s.Status
+	switch {
+	case s.QMP != "" && s.QMP != s.Status:
+		text = s.QMP
+	case s.Status == "running":
+		text += " for " + (time.Duration(s.Uptime) * time.Second).String()
+	}
+	if s.Lock != "" {
+		text += ", locked (" + s.Lock + ")"
+	}
+	return text
+}
+
 // Status reads what a machine does now.
 func (c *Client) Status(ctx context.Context, node string, id int) (Status, error) {
 	var s struct {

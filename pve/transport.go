@@ -39,6 +39,9 @@ type transport struct {
 	made   time.Time
 }
 
+// ticketPatience is how long a fresh ticket may be refused: the nodes may have to agree on a new key first.
+const ticketPatience = 10 * time.Second
+
 // ticketLife is when a ticket is renewed; Proxmox takes it for two hours.
 const ticketLife = 90 * time.Minute
 
@@ -133,11 +136,15 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer release()
-	for try := 1; ; try++ {
+	deadline := time.Now().Add(ticketPatience)
+	for pause := time.Duration(0); ; pause = min(2*pause+50*time.Millisecond, time.Second) {
 		resp, ticket, err := t.signed(req, path)
 		var e *Error
-		if err == nil || ticket.IsZero() || try == 3 || !errors.As(err, &e) || e.Status != http.StatusUnauthorized {
+		if err == nil || ticket.IsZero() || time.Now().After(deadline) || !errors.As(err, &e) || e.Status != http.StatusUnauthorized {
 			return resp, err
+		}
+		if sleepErr := sleep(req.Context(), jitter(pause)); sleepErr != nil {
+			return nil, errors.Join(err, sleepErr)
 		}
 		t.forget(ticket) // a node may have forgotten it before its time
 		if req, err = rewind(req); err != nil {

@@ -35,7 +35,7 @@ func fleet(t testing.TB, n int, faults lab.Faults) (*world, *storm) {
 	s := &storm{faults: faults}
 	w := newWorld(t, func(o *lab.Options, _ *guest.Options) {
 		o.Faults = s
-		o.Speed.AgentPing, o.Speed.ConfigLock, o.Speed.CloneLock = -1, -1, -1
+		o.Speed.AgentPing = -1
 	})
 	w.api = map[string]any{"url": w.server.URL(), "user": "phoenix@pve", "password": testPassword, "tls_fingerprint": w.server.Fingerprint()}
 	w.defaults = map[string]any{"transport": "agent", "ssh_user": "phoenix", "ssh_public_keys": []string{keyA}, "boot_disk_size_gb": 8,
@@ -76,11 +76,10 @@ func (w *world) state() []string {
 	return all
 }
 
-
 const fleetSize = 20
 
 // seeds is how many fault scripts are gone through.
-const seeds = 4
+const seeds = 50
 
 // TestFaults: with a tenth of all requests going wrong in one of Proxmox's ways, the environment comes
 // up as without faults.
@@ -91,7 +90,7 @@ func TestFaults(t *testing.T) {
 	if len(want) != fleetSize+1 {
 		t.Fatalf("%d machines, with the template", len(want))
 	}
-	slots := make(chan struct{}, 6)
+	slots := make(chan struct{}, 10)
 	t.Run("seeds", func(t *testing.T) {
 		for seed := range uint64(seeds) {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -117,3 +116,58 @@ func TestFaults(t *testing.T) {
 }
 
 var errKilled = errors.New("killed")
+
+// TestKilledAtAnyRequest ends a run at each of its requests in turn, before or after the request is
+// carried out, and runs it again.
+func TestKilledAtAnyRequest(t *testing.T) {
+	const size = 2
+	w, storm := fleet(t, size, lab.FaultFunc(func(lab.Request) lab.Fault { return lab.Fault{} }))
+	storm.on.Store(true)
+	w.must(runner.Apply, "letsgo")
+	storm.on.Store(false)
+	want := w.state()
+	for at := 1; ; at++ {
+		var reached atomic.Bool
+		ctx, kill := context.WithCancelCause(t.Context())
+		var seen atomic.Int32
+		w, storm := fleet(t, size, lab.FaultFunc(func(lab.Request) lab.Fault {
+			switch n := int(seen.Add(1)); {
+			case n < at:
+				return lab.Fault{}
+			case n == at && at%2 == 0:
+				reached.Store(true)
+				kill(errKilled)
+				return lab.Fault{CutAfter: true}
+			}
+			reached.Store(true)
+			kill(errKilled)
+			return lab.Fault{CutBefore: true}
+		}))
+		storm.on.Store(true)
+		_, err := w.run(ctx, runner.Apply, "letsgo")
+		storm.on.Store(false)
+		kill(nil)
+		if !reached.Load() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at < 20 {
+				t.Errorf("the run has only %d requests", at-1)
+			}
+			return
+		}
+		if err == nil {
+			t.Errorf("killed at request %d, the run says that all is well", at)
+		}
+		if _, err := w.run(t.Context(), runner.Apply, "letsgo"); err != nil {
+			t.Errorf("killed at request %d, the next run fails: %v", at, err)
+			continue
+		}
+		if got := w.state(); !slices.Equal(got, want) {
+			t.Errorf("killed at request %d, got\n%s\nwant\n%s", at, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+		if again := w.must(runner.Plan, "letsgo").changes(); len(again) > 0 {
+			t.Errorf("killed at request %d, the run after the next would change %v", at, again)
+		}
+	}
+}

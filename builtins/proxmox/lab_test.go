@@ -46,7 +46,9 @@ type world struct {
 	guests *guest.Backend
 	other  *pve.Client // another client: someone who works on the machines by hand
 	api    map[string]any
+	ssh    map[string]any
 
+	features []string // of the project
 	defaults map[string]any
 	vms      []map[string]any
 	ask      func(string) (bool, error)
@@ -77,8 +79,11 @@ func newWorld(t testing.TB, change func(*lab.Options, *guest.Options)) *world {
 	if w.guests, err = guest.NewBackend(g); err != nil {
 		t.Fatal(err)
 	}
-	if o.Backend == nil {
+	switch b := o.Backend.(type) {
+	case nil:
 		o.Backend = w.guests
+	case *gate:
+		b.Backend = w.guests
 	}
 	if w.server, err = lab.New(t.Context(), o); err != nil {
 		t.Fatal(err)
@@ -105,8 +110,12 @@ func newWorld(t testing.TB, change func(*lab.Options, *guest.Options)) *world {
 // load writes the project's files and reads them as the program does.
 func (w *world) load() *config.Config {
 	w.t.Helper()
+	hypervisor := map[string]any{"proxmox_api": w.api}
+	if w.ssh != nil {
+		hypervisor["ssh"] = w.ssh
+	}
 	for name, v := range map[string]any{
-		"phoenix_hypervisor_config.json": map[string]any{"proxmox_api": w.api},
+		"phoenix_hypervisor_config.json": hypervisor,
 		"phoenix_vm_configs.json":        map[string]any{"vm_defaults": w.defaults, "virtual_machines": w.vms},
 	} {
 		text, err := json.Marshal(v)
@@ -117,7 +126,7 @@ func (w *world) load() *config.Config {
 			w.t.Fatal(err)
 		}
 	}
-	c, _, err := config.Load(w.dir, config.Options{NeedProxmox: true})
+	c, _, err := config.Load(w.dir, config.Options{NeedProxmox: true, Features: w.features})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -158,9 +158,7 @@ func (o *restartOp) Apply(ctx context.Context, _ op.Change) error {
 	if err := client.Reboot(ctx, node, o.vm.ID, restartTimeout, o.s.progress(o.task, o.vm.Name)); err != nil {
 		return err
 	}
-	o.s.mu.Lock()
-	delete(o.s.seeds, o.vm.ID)
-	o.s.mu.Unlock()
+	o.s.boots(o.vm.ID)
 	return nil
 }
 

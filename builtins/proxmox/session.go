@@ -36,12 +36,16 @@ type Session struct {
 	hosts  map[string]*host.Host
 	seeds  map[int][]string // the attributes of cloud-init that were changed on running machines, by id
 
+	cards  map[int][]pve.Interface // what the guest agents told, by id, until the machine boots again
+	booted map[int]bool            // the machines that this run has made or started, by id
+
 	asking sync.Mutex // one question at a time
 }
 
 // NewSession makes a session; nothing is connected before it is needed.
 func NewSession(o Options) *Session {
-	return &Session{options: o, hosts: map[string]*host.Host{}, seeds: map[int][]string{}}
+	return &Session{options: o, hosts: map[string]*host.Host{}, seeds: map[int][]string{},
+		cards: map[int][]pve.Interface{}, booted: map[int]bool{}}
 }
 
 // Close ends all connections.
@@ -158,6 +162,15 @@ func (s *Session) node(ctx context.Context, task *runner.Task, vm config.VM) (st
 		}
 	}
 	return "", errors.New("no node of the cluster is online")
+}
+
+// boots notes that a machine starts anew: its addresses may change, and what waited for that takes effect.
+func (s *Session) boots(id int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.seeds, id)
+	delete(s.cards, id)
+	s.booted[id] = true
 }
 
 // progress tells the lines of Proxmox's tasks under -v.
