@@ -26,6 +26,9 @@ type Spec struct {
 
 // NewSpec makes the Starlark value of a configured VM.
 func NewSpec(vm config.VM) (*Spec, error) {
+	// What is not given is an empty list, not None: playbooks go through it.
+	vm.Tags, vm.Features = orEmpty(vm.Tags), orEmpty(vm.Features)
+	vm.DockerStacks, vm.SSHPublicKeys = orEmpty(vm.DockerStacks), orEmpty(vm.SSHPublicKeys)
 	fields, err := attributes(vm)
 	if err != nil {
 		return nil, err
@@ -40,8 +43,14 @@ func NewSpec(vm config.VM) (*Spec, error) {
 	return &Spec{VM: vm, fields: value.StructFromGo(fields)}, nil
 }
 
-// attributes gives a configuration struct's fields under their keys in the file. A list that is not
-// given is an empty one.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// attributes gives a configuration struct's fields under their keys in the file.
 func attributes(v any) (map[string]any, error) {
 	text, err := json.Marshal(v)
 	if err != nil {

@@ -20,6 +20,9 @@ type Text struct{ v any }
 // TextOf makes a Text of a plain string.
 func TextOf(s string) Text { return Text{s} }
 
+// SecretText makes a Text of a secret.
+func SecretText(s secret.Value) Text { return Text{s} }
+
 // IsSet reports whether the caller gave it.
 func (t Text) IsSet() bool { return t.v != nil }
 

@@ -63,7 +63,6 @@ require (
 )
 
 require (
-	github.com/docker/compose/v2 v2.40.3
 	github.com/Azure/go-ansiterm v0.0.0-20250102033503-faa5f7b0171c // indirect
 	github.com/Masterminds/semver/v3 v3.4.0 // indirect
 	github.com/apparentlymart/go-textseg/v15 v15.0.0 // indirect

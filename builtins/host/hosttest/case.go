@@ -39,5 +39,5 @@ type Case struct {
 
 // Cases are all that are known, in an order in which they can run on one machine.
 func Cases() []Case {
-	return slices.Concat(fileCases, packageCases, accountCases, commandCases)
+	return slices.Concat(fileCases, packageCases, accountCases, commandCases, configCases, treeCases)
 }
