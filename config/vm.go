@@ -45,6 +45,10 @@ type VM struct {
 	Protected    bool    `json:"protected" default:"false" doc:"Whether the VM is safe from being destroyed."`
 }
 
+// NewVM returns a VM that says nothing of its own: with the defaults of each key, without those of a
+// vm_defaults.
+func NewVM() VM { return newOf[VM]() }
+
 // Feature is one feature of a VM, with the options for it.
 type Feature struct {
 	Name    string         `json:"name" required:"true" format:"feature" doc:"The name of the feature: features/NAME.star in the project folder or in the binary."`

@@ -48,7 +48,7 @@ func (l *Lab) describe() error {
 	server := l.proxmox.Load()
 	info := Info{
 		PID: os.Getpid(), URL: server.URL(), Fingerprint: server.Fingerprint(), CAFile: filepath.Join(l.dir, "proxmox", "pve-ssl.pem"),
-		SSHPort: sshPort, SSHKeyFile: filepath.Join(l.dir, "id_ed25519"), KnownHosts: filepath.Join(l.dir, "known_hosts"),
+		SSHPort: l.sshPort, SSHKeyFile: filepath.Join(l.dir, "id_ed25519"), KnownHosts: filepath.Join(l.dir, "known_hosts"),
 		PortainerPort: 9443, Network: l.network.Block, GuestsFile: filepath.Join(l.dir, "guests.json"),
 		RequestsLog: filepath.Join(l.dir, "requests.jsonl"),
 	}

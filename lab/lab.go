@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -20,7 +21,6 @@ import (
 	"github.com/gofrs/flock"
 
 	"phoenix-run/lab/docker"
-	"phoenix-run/lab/guest"
 	"phoenix-run/lab/portainer"
 	"phoenix-run/lab/proxmox"
 	"phoenix-run/lab/record"
@@ -29,6 +29,8 @@ import (
 // Options say how a lab behaves. Only Dir is needed.
 type Options struct {
 	Dir     string          // its folder, made if needed
+	Backend string          // what runs its machines, one of Backends; default is what the folder has, and simulated
+	Subnet  netip.Prefix    // of real machines, 256 IPv4 addresses; default is what the folder has, and one made from its name
 	Listen  string          // address of the Proxmox API; default is port 8006 of the lab's own loopback address
 	Version proxmox.Version // of Proxmox; default 9
 	Latency time.Duration   // added to each request to Proxmox
@@ -47,10 +49,18 @@ type Options struct {
 
 	Docker    docker.Options    // of the guests' engines; Programs are added to
 	Portainer portainer.Options // Log is set to the lab's
+	Progress  func(string)      // hears of what takes long while the lab starts; nil for nothing
 	Report    func(error)       // hears of failures in the background; nil writes them to standard error
 }
 
-// sshPort is where every guest's sshd listens, on the guest's own address. Not 22, which takes root.
+// progress tells of what takes long.
+func (o *Options) progress(text string) {
+	if o.Progress != nil {
+		o.Progress(text)
+	}
+}
+
+// sshPort is where every simulated guest's sshd listens, on the guest's own address. Not 22, which takes root.
 const sshPort = 2222
 
 // Lab is a running rehearsal environment.
@@ -62,6 +72,7 @@ type Lab struct {
 	fleet   *docker.Fleet
 	proxmox atomic.Pointer[proxmox.Server] // guests ask for addresses while it starts
 	info    Info
+	sshPort int // of the machines
 
 	closing sync.Once
 	closed  error
@@ -102,30 +113,26 @@ func Start(ctx context.Context, o Options) (_ *Lab, err error) {
 }
 
 func (l *Lab) startProxmox(ctx context.Context, o Options) error {
-	o.Portainer.Log = l.log
-	programs := portainer.Programs(o.Portainer)
-	for name, p := range o.Docker.Programs {
-		programs[name] = p
-	}
-	o.Docker.Programs = programs
-	l.fleet = docker.NewFleet(o.Docker)
-	backend, err := guest.NewBackend(guest.Options{
-		Dir: filepath.Join(l.dir, "guests"), Lease: l.lease, Log: l.log, SSHPort: sshPort, Packages: l.fleet.Packages(),
-		BootTime: o.BootTime, CloudInitTime: o.CloudInitTime, InstallTime: o.InstallTime, CloudInitFail: o.CloudInitFail,
-	})
+	backend, err := l.openBackend(ctx, o)
 	if err != nil {
 		return err
 	}
+	l.sshPort = backend.sshPort
 	seed := o.Seed
 	if seed == nil {
 		seed = proxmox.DefaultSeed(newSecret(), newUUID())
+	}
+	for i := range seed.Templates {
+		if backend.image != "" {
+			seed.Templates[i].Image, seed.Templates[i].DiskBytes = backend.image, backend.diskBytes
+		}
 	}
 	listen := o.Listen
 	if listen == "" {
 		listen = net.JoinHostPort(l.network.address(gateway), "8006")
 	}
 	server, err := proxmox.New(ctx, proxmox.Options{
-		Dir: filepath.Join(l.dir, "proxmox"), Listen: listen, Version: o.Version, Backend: backend, Log: l.log, Faults: o.Faults,
+		Dir: filepath.Join(l.dir, "proxmox"), Listen: listen, Version: o.Version, Backend: backend.Backend, Log: l.log, Faults: o.Faults,
 		Latency: o.Latency, AuthDelay: o.AuthDelay, Speed: o.Speed, Seed: seed, Fetch: o.Fetch, Report: o.Report,
 	})
 	if err != nil {
@@ -135,13 +142,19 @@ func (l *Lab) startProxmox(ctx context.Context, o Options) error {
 	return nil
 }
 
-// lease gives a guest its address, and tells of it in lab.json.
-func (l *Lab) lease(vmid int) (string, error) {
-	ip, fresh, err := l.network.lease(vmid, l.inUse)
+// lease gives a machine its number in the lab's network, and tells of its address in guests.json.
+func (l *Lab) lease(vmid int) (int, error) {
+	host, fresh, err := l.network.lease(vmid, l.inUse)
 	if err != nil || !fresh {
-		return ip, err
+		return host, err
 	}
-	return ip, l.noteGuests()
+	return host, l.noteGuests()
+}
+
+// address gives a simulated guest its loopback address.
+func (l *Lab) address(vmid int) (string, error) {
+	host, err := l.lease(vmid)
+	return l.network.address(host), err
 }
 
 // inUse are the VMs that exist, so that the addresses of those that are gone can be given out again;

@@ -148,7 +148,7 @@ func TestMachineSurvivesARestart(t *testing.T) {
 		}
 	}
 	eventually(t, "the agent", up(info))
-	address, _, err := l.network.lease(1001, l.inUse)
+	address, err := l.address(1001)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,11 @@ type network struct {
 	held   net.Listener
 	Block  string      `json:"block"` // "127.A.B"
 	Leases map[int]int `json:"leases"`
+	// Of real machines: the backend's name, and their own network.
+	Backend string `json:"backend,omitempty"`
+	Subnet  string `json:"subnet,omitempty"`
+
+	guest func(host int) string // the address of a machine; one of the block where nil
 }
 
 // openNetwork takes the block that the folder remembers, or a free one, the first tried being that of
@@ -88,13 +93,21 @@ func (n *network) at(block string, host int) string { return block + "." + strco
 
 func (n *network) address(host int) string { return n.at(n.Block, host) }
 
-// lease is the address of a VM, the same each time; fresh says that it was given out just now. When all
+// machine is the address of the machine with a number.
+func (n *network) machine(host int) string {
+	if n.guest != nil {
+		return n.guest(host)
+	}
+	return n.address(host)
+}
+
+// lease is the number of a VM, the same each time; fresh says that it was given out just now. When all
 // are taken, those of VMs that are no more are given out again.
-func (n *network) lease(vmid int, inUse func() map[int]bool) (ip string, fresh bool, err error) {
+func (n *network) lease(vmid int, inUse func() map[int]bool) (host int, fresh bool, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if host, ok := n.Leases[vmid]; ok {
-		return n.address(host), false, nil
+		return host, false, nil
 	}
 	host, ok := n.free()
 	if !ok {
@@ -102,11 +115,11 @@ func (n *network) lease(vmid int, inUse func() map[int]bool) (ip string, fresh b
 			maps.DeleteFunc(n.Leases, func(id, _ int) bool { return !alive[id] })
 		}
 		if host, ok = n.free(); !ok {
-			return "", false, fmt.Errorf("the lab has no address left for VM %d: %d machines have one", vmid, len(n.Leases))
+			return 0, false, fmt.Errorf("the lab has no address left for VM %d: %d machines have one", vmid, len(n.Leases))
 		}
 	}
 	n.Leases[vmid] = host
-	return n.address(host), true, n.save()
+	return host, true, n.save()
 }
 
 // free is the lowest number that no VM has.
@@ -129,7 +142,7 @@ func (n *network) leases() map[string]string {
 	defer n.mu.Unlock()
 	out := make(map[string]string, len(n.Leases))
 	for id, host := range n.Leases {
-		out[strconv.Itoa(id)] = n.address(host)
+		out[strconv.Itoa(id)] = n.machine(host)
 	}
 	return out
 }

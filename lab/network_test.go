@@ -20,11 +20,11 @@ func openTestNetwork(t *testing.T, dir string) *network {
 
 func mustLease(t *testing.T, n *network, id int, alive map[int]bool) (ip string, fresh bool) {
 	t.Helper()
-	ip, fresh, err := n.lease(id, func() map[int]bool { return alive })
+	host, fresh, err := n.lease(id, func() map[int]bool { return alive })
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ip, fresh
+	return n.machine(host), fresh
 }
 
 func TestLeasesStay(t *testing.T) {

@@ -162,3 +162,11 @@ func IsSetupToken(err error) bool {
 // IsPaired reports whether an agent refuses the server: it is paired with another one, or their
 // AGENT_SECRETs differ. The server gives one text for both.
 func IsPaired(err error) bool { return as(err).says("already paired") }
+
+// IsUnreachable reports whether the server could not reach an agent, or the Docker Engine behind it: a
+// moment later it may.
+func IsUnreachable(err error) bool {
+	e := as(err)
+	return e.Status == http.StatusBadGateway || e.Status >= 500 && (e.says("connection refused") || e.says("i/o timeout") ||
+		e.says("connection reset") || e.says("no route to host") || e.says("deadline exceeded") || e.says("EOF"))
+}

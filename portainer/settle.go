@@ -38,6 +38,9 @@ func patiently[T any](ctx context.Context, c *Client, read func(context.Context)
 // firstLook is how soon something that is being waited for is looked at again; most take little time.
 const firstLook = 50 * time.Millisecond
 
+// Finished waits until no deployment of the stack is under way, and gives it as it is then.
+func (c *Client) Finished(ctx context.Context, id int) (Stack, error) { return c.finished(ctx, id) }
+
 // finished waits until no deployment of the stack is under way. Versions before 2.41 answer a
 // deployment at its end, so that there is nothing to wait for.
 func (c *Client) finished(ctx context.Context, id int) (Stack, error) {

@@ -37,49 +37,67 @@ func (e *DeployError) Unwrap() []error { return []error{e.Err, e.RestoreErr} }
 // compose file of it, or a repository instead of a text. Most versions can't do that.
 var ErrOtherRepository = errors.New("a deployed stack can't be given another repository: remove it (its volumes stay), then deploy it again")
 
+// Working is a stack as it ran: what an update that fails is to bring back.
+type Working struct {
+	Stack Stack
+	Text  string // the compose file; of a repository's stack too
+}
+
 // UpdateStack deploys a stack anew, with a compose file's text or from the repository of s.Git, and
 // waits until its containers run. All variables are given each time: those that s.Env does not hold go.
 //
 // old and oldText are what is deployed now. Where the update fails and what was there before ran, that
-// is put back: versions before 2.41 take the whole project down when an update fails, later ones leave
-// it half updated. Both errors are told, as a DeployError. A deployment that is under way already is
-// waited for.
+// is put back, as UpdateOver does.
 func (c *Client) UpdateStack(ctx context.Context, s Stack, text string, old Stack, oldText string) error {
+	var back *Working
+	if c.Works(ctx, old, oldText) {
+		back = &Working{old, oldText}
+	}
+	return c.UpdateOver(ctx, s, text, old, back)
+}
+
+// UpdateOver is UpdateStack for those who know what ran last, which need not be what is deployed now: an
+// update may have failed, and whoever was to repair it may have been cut off. back is nil where nothing
+// is to be brought back.
+//
+// Versions before 2.41 take the whole project down when an update fails, later ones leave it half
+// updated. Both errors are told, as a DeployError. A deployment that is under way already is waited for.
+func (c *Client) UpdateOver(ctx context.Context, s Stack, text string, now Stack, back *Working) error {
 	if s.Git != nil {
 		text = ""
-		if old.Git == nil || !s.Git.same(old.Git) {
+		if now.Git == nil || !s.Git.same(now.Git) {
 			return &DeployError{Stack: s.Name, Err: ErrOtherRepository}
 		}
 	}
 	if c.options.ReadOnly {
 		return fmt.Errorf("updating the stack %s: %w", s.Name, ErrPlanWrite)
 	}
-	worked := c.worked(ctx, old, oldText)
-	c.options.Progress("stack "+old.Name, "deploying")
+	c.options.Progress("stack "+now.Name, "deploying")
 	err := c.put(ctx, s, text)
 	if err == nil {
 		return nil
 	}
 	failure := &DeployError{Stack: s.Name, Err: err}
-	if !worked || ctx.Err() != nil || MaybeDone(err) || untouched(err) {
+	if back == nil || ctx.Err() != nil || MaybeDone(err) || untouched(err) {
 		return failure
 	}
-	c.options.Progress("stack "+old.Name, "the update failed; putting back what ran before")
-	back := old
+	c.options.Progress("stack "+now.Name, "the update failed; putting back what ran before")
+	old := back.Stack
+	old.ID, old.Name, old.Environment = now.ID, now.Name, now.Environment
 	if s.Git == nil {
-		back.Git = nil // the update has cut it off from its repository
-	} else if back.Git != nil {
+		old.Git = nil // the update has cut it off from its repository
+	} else if old.Git != nil {
 		git := *old.Git
 		git.User, git.Password = s.Git.User, s.Git.Password
-		back.Git = &git
+		old.Git = &git
 	}
-	failure.RestoreErr = c.restore(ctx, back, oldText)
+	failure.RestoreErr = c.restore(ctx, old, back.Text)
 	failure.Restored = failure.RestoreErr == nil
 	return failure
 }
 
-// worked reports whether a stack runs now.
-func (c *Client) worked(ctx context.Context, s Stack, text string) bool {
+// Works reports whether a stack with that compose file runs now.
+func (c *Client) Works(ctx context.Context, s Stack, text string) bool {
 	services, err := compose.Services(text)
 	if err != nil || s.State != Active {
 		return false
@@ -193,5 +211,5 @@ func (c *Client) carriedOut(ctx context.Context, before, now Stack, s Stack, tex
 	case now.Git == nil || now.Updated == before.Updated && now.Git.Commit == before.Git.Commit:
 		return false
 	}
-	return c.worked(ctx, now, file)
+	return c.Works(ctx, now, file)
 }

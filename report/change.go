@@ -22,25 +22,91 @@ func (t *text) headline(e event.Event) string {
 func (t *text) details(b *bytes.Buffer, c *event.Change, by string) {
 	switch c.Action {
 	case op.Create:
-		for _, name := range sortedNames(c.After) {
-			if name != "type" { // the operation's kind says it
-				t.attribute(b, by, name, nil, c.After[name], true)
-			}
-		}
+		t.creates(b, c, by)
 	case op.Delete, op.Run: // the headline says it all
 	default:
-		for _, name := range changedNames(c) {
-			t.attribute(b, by, name, c.Before[name], c.After[name], false)
-		}
+		t.updates(b, c, by)
 	}
 }
 
+// creates shows what is new: short values share lines.
+func (t *text) creates(b *bytes.Buffer, c *event.Change, by string) {
+	const width, short = 100, 40
+	line := ""
+	flush := func() {
+		if line != "" {
+			b.WriteString(by + line + "\n")
+		}
+		line = ""
+	}
+	var long []string
+	for _, name := range sortedNames(c.After) {
+		v := c.After[name]
+		part := name + ": " + shown(v)
+		switch {
+		case name == "type" || empty(v): // the operation's kind says its type
+		case multiline(v) || len(part) > short:
+			long = append(long, name)
+		case line == "":
+			line = part
+		case len(by)+len(line)+len(part) > width:
+			flush()
+			line = part
+		default:
+			line += ", " + part
+		}
+	}
+	flush()
+	for _, name := range long {
+		t.attribute(b, by, name, nil, c.After[name], true)
+	}
+}
+
+// updates shows what differs; attributes that change in the same way share a line.
+func (t *text) updates(b *bytes.Buffer, c *event.Change, by string) {
+	var order []string
+	alike := map[string][]string{}
+	for _, name := range changedNames(c) {
+		way := shown(c.Before[name]) + " → " + shown(c.After[name])
+		if multiline(c.Before[name]) || multiline(c.After[name]) {
+			way += name
+		}
+		if alike[way] == nil {
+			order = append(order, way)
+		}
+		alike[way] = append(alike[way], name)
+	}
+	for _, way := range order {
+		first := alike[way][0]
+		t.attribute(b, by, strings.Join(alike[way], ", "), c.Before[first], c.After[first], false)
+	}
+}
+
+// empty reports whether a value of something new says nothing.
+func empty(v any) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case string:
+		return v == ""
+	case []any:
+		return len(v) == 0
+	case map[string]any:
+		return len(v) == 0
+	}
+	return false
+}
+
+func multiline(v any) bool {
+	s, ok := v.(string)
+	return ok && strings.Contains(s, "\n")
+}
+
 func (t *text) attribute(b *bytes.Buffer, by, name string, before, after any, fresh bool) {
-	old, oldText := before.(string)
+	old, _ := before.(string)
 	text, isText := after.(string)
-	multi := isText && strings.Contains(text, "\n") || oldText && strings.Contains(old, "\n")
 	switch {
-	case multi && (isText || after == nil) && printable(old) && printable(text):
+	case (multiline(before) || multiline(after)) && (isText || after == nil) && printable(old) && printable(text):
 		fmt.Fprintf(b, "%s%s:\n", by, name)
 		t.diff(b, by+"  ", old, text)
 	case fresh:
@@ -50,12 +116,13 @@ func (t *text) attribute(b *bytes.Buffer, by, name string, before, after any, fr
 	}
 }
 
-// diff writes a unified diff with three lines of context.
+// diff writes a unified diff with three lines of context; of a text that is all new, the lines alone.
 func (t *text) diff(b *bytes.Buffer, by, old, text string) {
-	unified := udiff.Unified("before", "after", old, text)
-	for line := range strings.Lines(unified) {
+	for line := range strings.Lines(udiff.Unified("now", "then", old, text)) {
 		line = strings.TrimSuffix(line, "\n")
 		switch {
+		case old == "" && (strings.HasPrefix(line, "--- ") || strings.HasPrefix(line, "+++ ") || strings.HasPrefix(line, "@@")):
+			continue
 		case strings.HasPrefix(line, "+"):
 			line = t.style.action(op.Create, line)
 		case strings.HasPrefix(line, "-"):
@@ -107,7 +174,7 @@ func shown(v any) string {
 
 func printable(s string) bool { return utf8.ValidString(s) && !strings.ContainsRune(s, 0) }
 
-func sortedNames[M ~map[string]any](m M) []string {
+func sortedNames[M ~map[string]V, V any](m M) []string {
 	names := make([]string, 0, len(m))
 	for name := range m {
 		names = append(names, name)

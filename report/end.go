@@ -3,6 +3,7 @@ package report
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -27,9 +28,16 @@ func (t *text) end(b *bytes.Buffer, e event.Event) {
 	}
 }
 
-// plan shows every planned change, by host.
+// plan shows every planned change, by host, with a number that others refer to.
 func (t *text) plan(b *bytes.Buffer, e event.Event) {
+	slices.Sort(t.order) // hosts are planned at the same time, and are shown in the same order
 	actions := map[op.Action]int{}
+	numbers := map[string]int{}
+	for _, name := range t.order {
+		for _, p := range t.hosts[name].planned {
+			numbers[p.Address] = len(numbers) + 1
+		}
+	}
 	for _, name := range t.order {
 		h := t.hosts[name]
 		if len(h.planned) == 0 && h.deferred == nil {
@@ -38,18 +46,80 @@ func (t *text) plan(b *bytes.Buffer, e event.Event) {
 		fmt.Fprintf(b, "\n%s\n", t.style.bold(label(name)))
 		for _, p := range h.planned {
 			actions[p.Change.Action]++
-			fmt.Fprintf(b, "  %s%s%s%s\n", t.headline(p), t.note(p), t.sureness(p.Change), t.style.faint("  "+p.Position))
-			t.details(b, p.Change, "      ")
+			fmt.Fprintf(b, "%4d %s%s%s%s\n", numbers[p.Address], t.headline(p), t.note(p), t.sureness(p.Change, numbers), t.style.faint("  "+p.Position))
+			t.details(b, p.Change, "       ")
 		}
 		if h.deferred != nil {
-			fmt.Fprintf(b, "  %s %s\n", t.style.warn("…"), h.deferred.Message)
-			fmt.Fprintf(b, "      at %s\n", h.deferred.Position)
+			t.deferred(b, h.deferred)
+		}
+		t.expected(b, h.unchanged, numbers)
+	}
+	t.causes(b, numbers)
+	t.footer(b, e.Plan, actions)
+}
+
+// deferred shows where the plan of a host ends, and why.
+func (t *text) deferred(b *bytes.Buffer, e *event.Event) {
+	fmt.Fprintf(b, "   %s %s\n", t.style.warn("…"), e.Message)
+	fmt.Fprintf(b, "       at %s\n", e.Position)
+	if e.Error != nil && e.Error.Excerpt != "" {
+		indent(b, e.Error.Excerpt, "     ")
+	}
+	b.WriteString("       known(x) asks whether a value is known, x.or_plan(value) gives the plan one to go on with\n")
+}
+
+// expected tells of steps that find nothing to do as things are, but come after one that may change that.
+func (t *text) expected(b *bytes.Buffer, unchanged []event.Event, numbers map[string]int) {
+	byCause := map[string][]string{}
+	for _, e := range unchanged {
+		byCause[e.Change.Cause.Address.String()] = append(byCause[e.Change.Cause.Address.String()], name(e))
+	}
+	for _, cause := range sortedNames(byCause) {
+		fmt.Fprintf(b, "   %s\n", t.style.faint(fmt.Sprintf("= nothing to do as things are, unless %s changes that: %s", step(cause, numbers), some(byCause[cause], 6))))
+	}
+}
+
+// some lists the first of names, and how many more there are.
+func some(names []string, most int) string {
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+// causes says once of each step that others depend on why they do.
+func (t *text) causes(b *bytes.Buffer, numbers map[string]int) {
+	seen := map[string]bool{}
+	for _, name := range t.order {
+		h := t.hosts[name]
+		for _, p := range append(h.planned, h.unchanged...) {
+			c := p.Change.Cause
+			if c == nil || seen[c.Address.String()] {
+				continue
+			}
+			if len(seen) == 0 {
+				b.WriteString("\nWhat is likely depends on steps whose whole effect nobody can list:\n")
+			}
+			seen[c.Address.String()] = true
+			fmt.Fprintf(b, "  %s: %s %s\n", step(c.Address.String(), numbers), c.Address, c.Why)
 		}
 	}
-	if e.Plan == nil {
+}
+
+// step names a step by its number, or by its address if the plan does not show it.
+func step(address string, numbers map[string]int) string {
+	if n := numbers[address]; n > 0 {
+		return fmt.Sprintf("step %d", n)
+	}
+	return address
+}
+
+// footer counts the plan's changes, by what they do and by how sure they are.
+func (t *text) footer(b *bytes.Buffer, n *event.Counts, actions map[op.Action]int) {
+	if n == nil {
 		return
 	}
-	if e.Plan.Certain+e.Plan.Likely+e.Plan.Unknown+e.Plan.Deferred == 0 {
+	if n.Certain+n.Likely+n.Unknown+n.Deferred+n.Unchanged == 0 {
 		fmt.Fprintf(b, "\n%s nothing would change.\n", t.style.good("Plan:"))
 		return
 	}
@@ -59,23 +129,34 @@ func (t *text) plan(b *bytes.Buffer, e event.Event) {
 			parts = append(parts, fmt.Sprintf("%d to %s", n, a))
 		}
 	}
+	if len(parts) == 0 {
+		parts = []string{"nothing would change as far as it is known"}
+	}
 	fmt.Fprintf(b, "\n%s %s. %d certain, %d likely, %d unknown", t.style.bold("Plan:"),
-		strings.Join(parts, ", "), e.Plan.Certain, e.Plan.Likely, e.Plan.Unknown)
-	if e.Plan.Deferred > 0 {
-		fmt.Fprintf(b, "; %d planned only in part", e.Plan.Deferred)
+		strings.Join(parts, ", "), n.Certain, n.Likely, n.Unknown)
+	if n.Unchanged > 0 {
+		fmt.Fprintf(b, "; %d likely to find nothing to do", n.Unchanged)
+	}
+	if n.Deferred > 0 {
+		fmt.Fprintf(b, "; %d planned only in part", n.Deferred)
 	}
 	b.WriteString(".\n")
 }
 
 // sureness says how sure a change is, where it is not certain, and why.
-func (t *text) sureness(c *event.Change) string {
+func (t *text) sureness(c *event.Change, numbers map[string]int) string {
+	text := ""
 	switch {
 	case c.Confidence == op.Likely && c.Cause != nil:
-		return t.style.faint(fmt.Sprintf("  [likely: %s %s]", c.Cause.Address, c.Cause.Why))
+		text = "likely, after " + step(c.Cause.Address.String(), numbers)
+	case c.Confidence == op.Uncertain && len(c.Unknown) > 0:
+		text = "unknown: " + strings.Join(c.Unknown, ", ") + " decides"
 	case c.Confidence == op.Uncertain:
-		return t.style.faint(fmt.Sprintf("  [unknown: %s decides]", strings.Join(c.Unknown, ", ")))
+		text = "unknown"
+	default:
+		return ""
 	}
-	return ""
+	return t.style.faint("  [" + text + "]")
 }
 
 // failure shows an error with its way through the playbook.

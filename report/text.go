@@ -25,10 +25,12 @@ type text struct {
 
 // hostTally is what the recap says of a host.
 type hostTally struct {
-	counts   map[event.Status]int
-	seconds  float64
-	planned  []event.Event
-	deferred *event.Event
+	counts  map[event.Status]int
+	seconds float64
+	planned []event.Event
+	// unchanged are planned steps that find nothing to do as things are, but that an earlier one may change.
+	unchanged []event.Event
+	deferred  *event.Event
 }
 
 func newText(out io.Writer, colour, verbose, quiet bool) *text {
@@ -94,6 +96,8 @@ func (t *text) operation(b *bytes.Buffer, e event.Event) {
 		indent(b, e.Error.Message, "    ")
 	case t.planning && e.Status == event.Changed:
 		h.planned = append(h.planned, e)
+	case t.planning && e.Change != nil:
+		h.unchanged = append(h.unchanged, e)
 	case e.Status == event.Changed && !t.quiet:
 		fmt.Fprintf(b, "%s %s %s%s%s\n", t.prefix(e.Host), t.style.changed("changed"), t.headline(e), t.note(e), t.took(e))
 		if t.verbose {

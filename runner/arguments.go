@@ -15,7 +15,8 @@ import (
 // arguments makes the words of a command line the arguments of main: --name value and --name=value,
 // --flag and --no-flag for a parameter whose default is a bool, "name value" for a parameter that has
 // not been given yet (as in "qdrant to 1002"), and the others in order. The type of a default is the
-// type of its value; a parameter without one takes a string, or a number where it is one.
+// type of its value; a parameter without one takes a string, or a number where it is one. A parameter
+// that a reserved word would name ends in _ and is given without it: "from" is from_.
 func arguments(main *starlark.Function, words []string) (starlark.Tuple, []starlark.Tuple, error) {
 	given := map[string]starlark.Value{}
 	var rest starlark.Tuple
@@ -46,7 +47,7 @@ func arguments(main *starlark.Function, words []string) (starlark.Tuple, []starl
 		word := words[i]
 		if option, ok := strings.CutPrefix(word, "--"); ok && option != "" {
 			name, text, hasText := strings.Cut(option, "=")
-			name = strings.ReplaceAll(name, "-", "_")
+			name = parameter(params, strings.ReplaceAll(name, "-", "_"))
 			positive, negated := strings.CutPrefix(name, "no_")
 			switch {
 			case slices.Contains(params, name):
@@ -69,9 +70,9 @@ func arguments(main *starlark.Function, words []string) (starlark.Tuple, []starl
 			}
 			continue
 		}
-		if _, done := given[word]; !done && slices.Contains(params, word) && i+1 < len(words) {
+		if name := parameter(params, word); slices.Contains(params, name) && given[name] == nil && i+1 < len(words) {
 			i++
-			if err := set(word, words[i]); err != nil {
+			if err := set(name, words[i]); err != nil {
 				return nil, nil, err
 			}
 			continue
@@ -94,13 +95,21 @@ func arguments(main *starlark.Function, words []string) (starlark.Tuple, []starl
 		if v, ok := given[name]; ok {
 			kwargs = append(kwargs, starlark.Tuple{starlark.String(name), v})
 		} else if defaultOf(main, name) == nil {
-			missing = append(missing, strings.ToUpper(name))
+			missing = append(missing, strings.ToUpper(strings.TrimSuffix(name, "_")))
 		}
 	}
 	if len(missing) > 0 {
 		return nil, nil, fmt.Errorf("missing: %s", strings.Join(missing, ", "))
 	}
 	return rest, kwargs, nil
+}
+
+// parameter gives the name of the parameter that a word of the command line names.
+func parameter(params []string, word string) string {
+	if !slices.Contains(params, word) && slices.Contains(params, word+"_") {
+		return word + "_"
+	}
+	return word
 }
 
 // asksForHelp reports whether the words ask for the playbook's usage instead of running it. A
@@ -194,6 +203,7 @@ func Usage(m load.Module, doc string, main *starlark.Function) string {
 	fmt.Fprintf(&line, "usage: phoenix-run %s", name)
 	for _, p := range parameters(main) {
 		def := defaultOf(main, p)
+		p = strings.TrimSuffix(p, "_")
 		switch def.(type) {
 		case nil:
 			fmt.Fprintf(&line, " %s", strings.ToUpper(p))

@@ -9,6 +9,7 @@ import (
 
 	"phoenix-run/runner/event"
 	"phoenix-run/runner/op"
+	"phoenix-run/runner/value"
 )
 
 // ErrStopped is returned instead of beginning an operation after the run was told to stop.
@@ -83,7 +84,12 @@ func (t *Task) Do(o op.Operation) (op.Outcome, error) {
 	if err := t.mayBegin(); err != nil {
 		return op.Outcome{Address: addr}, &OpError{Address: addr, Step: "read", Position: pos, Err: err}
 	}
-	current, err := o.Read(t.ctx, r.View)
+	ctx, done := t.untilStop()
+	current, err := o.Read(ctx, r.View)
+	done()
+	if err != nil && t.stoppedWaiting() {
+		err = ErrStopped
+	}
 	if err != nil {
 		return fail("read", err)
 	}
@@ -99,12 +105,17 @@ func (t *Task) Do(o op.Operation) (op.Outcome, error) {
 	after := op.State{Attrs: change.After}
 	if change.Action == op.None {
 		after = current
-		r.Emit(event.Event{Type: event.Operation, Host: addr.Host, Address: addr.String(), Status: event.OK,
-			Position: pos, Duration: time.Since(start).Seconds(), Message: change.Note})
+		e := event.Event{Type: event.Operation, Host: addr.Host, Address: addr.String(), Status: event.OK,
+			Position: pos, Duration: time.Since(start).Seconds(), Message: change.Note}
+		if change.Cause != nil { // nothing to do as things are, but an earlier step may change that
+			e.Change = &event.Change{Action: op.None, Confidence: change.Confidence, Cause: change.Cause}
+		}
+		r.Emit(e)
 		return op.Outcome{Address: addr, Change: change, State: after}, nil
 	}
 	if r.Planning() {
 		o.Predict(r.View, change)
+		r.View.Touch(addr)
 		if r.opts.Recorder != nil {
 			r.opts.Recorder.Planned(addr, change)
 		}
@@ -140,6 +151,9 @@ func (t *Task) mayBegin() error {
 // apply does what plan mode only predicts, and looks whether it came true.
 func (t *Task) apply(addr op.Address, o op.Operation, change op.Change) (op.State, error) {
 	r := t.Run
+	if lost, ok := op.FirstLost(map[string]any(change.After)); ok {
+		return op.State{}, &value.UnknownError{Value: lost}
+	}
 	if r.opts.Guard != nil {
 		if err := r.opts.Guard.Allow(addr, change); err != nil {
 			return op.State{}, err

@@ -177,7 +177,11 @@ func (r *Run) Emit(e event.Event) {
 }
 
 func (r *Run) count(e event.Event) {
-	if e.Status != event.Changed || e.Change == nil {
+	if e.Change == nil {
+		return
+	}
+	if e.Status != event.Changed {
+		r.planned.Unchanged++
 		return
 	}
 	switch e.Change.Confidence {

@@ -191,8 +191,8 @@ func TestApplyComparesWithWhatWasPredicted(t *testing.T) {
 	}
 }
 
-// TestConstructs is the table of facts/starlark.md 3.5, in plain and nested form: no construct may
-// look at an unknown value in silence.
+// TestConstructs is the table of the language's constructs, on an unknown value in plain and nested form:
+// none may look at it in silence.
 func TestConstructs(t *testing.T) {
 	stops := map[string]string{ // expression or statement: column of the operand that stops it
 		"if u: pass":                           "8",
@@ -265,6 +265,34 @@ func TestConstructs(t *testing.T) {
 		"fn = lambda v: v == 'a'; fn(u)":       "20",
 		"x = [1 for a in [u] if a == 'x']":     "28",
 		"x = sorted(['a'], key = lambda v: u)": "",
+		"x = '{}'.format; y = x(u)":            "",
+		"x = ['a'].index; y = x(u)":            "",
+		"x = getattr('{}', 'format')(u)":       "",
+		"x = [f(u) for f in [','.join]]":       "",
+		"x = '{}'.format([u])":                 "21",
+		"x = '{}'.format({'a': [u]})":          "21",
+		"x = ','.join([y for y in [u]])":       "18",
+		"x = math.floor(u)":                    "",
+		"x = math.pow(2, u)":                   "",
+		"x = [1]; x.extend(u)":                 "23",
+		"x = {}; x.update(u)":                  "22",
+		"x = dict([(u, 1)])":                   "",
+		"x = {'a': {'b': u}} == {'a': {}}":     "9",
+		"x = [struct(a = [u])] != []":          "9",
+		"x = (u,) < ('a',)":                    "9",
+		"x = [[u]] in [[['a']]]":               "9",
+		"x = '%d' % (u,)":                      "16",
+		"x = '%s' % [u]":                       "16",
+		"x = '%(a)s' % {'a': u}":               "19",
+		"x = 'a' if [] == [u] else 'b'":        "22",
+		"x = max([u, 1])":                      "",
+		"x = set([[1], u])":                    "",
+		"x = [1, 2][u:]":                       "16",
+		"x = u[0][1] == 'a'":                   "9",
+		"x = (u.ip + ':' + u.port) == 'a'":     "9",
+		"x = not u.changed":                    "13",
+		"x = u.or_plan(u) == 'a'":              "9",
+		"if known(u) or u: pass":               "8",
 	}
 	flows := []string{
 		"x = u", "x = [u, 1]", "x = {'a': u}", "x = struct(a = u)", "x = u + ':80'", "x = 'ip=' + u",
@@ -272,6 +300,11 @@ func TestConstructs(t *testing.T) {
 		"x = json.encode_indent({'a': u})", "set('web', 'a', u)", "set('web', 'a', 'http://' + u + '/')",
 		"x = known(u)", "x = u.or_plan('192.0.2.1') == 'a'", "print(u)", "x = getattr(u, 'a')", "x = [u] + [1]",
 		"x = len([u])", "x = list([u])", "x = 1 if [u] else 2", "x, y = [u, 1]", "x = dict(a = u)",
+		"x = known(u) == False", "x = [known(u), known([u]), known({'a': u}), known('a')] == [False, False, False, True]",
+		"x = u.or_plan(1) + 1 == 2", "x = known(u.or_plan(1))", "x = u.a.or_plan(['x'])[0] == 'x'", "x = u if known(u) else 'a'",
+		"x = '{}'.format; y = x('a')", "x = 'a'.upper; y = x()", "x = [1]; x.append(u); x.insert(0, u); x.extend([u])",
+		"x = {}; x.update({'a': u})", "x = {'a': u} | {'b': 1}", "x = [u] * 2", "x = math.floor(1.5)", "x = getattr({'a': u}, 'values')()",
+		"x = u\n    set('web', 'b', x[0].name + 'x')", "x = {'a': u}; x['a'] = 1", "x = [] or [u]", "x = json.decode(u)",
 		"x = {'a': u}['a']", "x = enumerate([u])", "x = zip([u], [1])", "x = not [u]",
 	}
 	for code, column := range stops {
@@ -343,13 +376,30 @@ func TestOrPlan(t *testing.T) {
 }
 
 func TestSecretsStaySecret(t *testing.T) {
-	for _, code := range []string{"x = '%s' % s", "x = str(s)", "x = '{}'.format(s)", "x = s == 'a'", "x = ','.join([s])", "x = {s: 1}", "x = s in ['a']"} {
-		_, _, err := play(t, newWorld(), runner.Apply, "def main():\n    "+code+"\n")
-		if !errors.Is(err, value.ErrSecret) {
-			t.Errorf("%s: got %v", code, err)
+	for code, column := range map[string]string{"x = '%s' % s": "16", "x = str(s)": "12", "x = '{}'.format(s)": "21", "x = s == 'a'": "9", "x = 'a' == s": "16",
+		"x = ','.join([s])": "18", "x = {s: 1}": "10", "x = s in ['a']": "9", "x = 'a' in [s]": "16", "x = s != 'a'": "9", "x = s < 'a'": "9",
+		"x = [s] == ['a']": "9", "x = {'a': [s]} == {}": "9", "x = struct(a = s) == struct(a = 1)": "9", "x = '%s' % [s]": "16",
+		"x = '{}'.format({'a': s})": "21", "x = 'a'; x %= s": "19", "x = repr([s])": "13", "x = sorted([s, 'a'])": "15", "x = max(s, 'a')": "12",
+		"x = 'a'.replace(s, 'b')": "21", "x = 'a'.startswith(s)": "24", "x = ['a'].index(s)": "21", "x = {'a': 1}[s]": "18", "x = set([s])": "12",
+		"x = '{}'.format; y = x(s)": "27", "x = getattr('{}', 'format')(s)": "32", "x = s * 2": "11", "x = s % 'a'": "9", "x = hash(s)": "13"} {
+		for _, mode := range []runner.Mode{runner.Plan, runner.Apply} {
+			events, _, err := play(t, newWorld(), mode, "def main():\n    "+code+"\n")
+			if !errors.Is(err, value.ErrSecret) {
+				t.Errorf("%s: %s: got %v", mode, code, err)
+				continue
+			}
+			trace := events[len(events)-1].Error.Backtrace
+			if want := "@playbooks/p.star:2:" + column + " in main"; len(trace) == 0 || trace[len(trace)-1] != want {
+				t.Errorf("%s: stopped at %v, want %s", code, trace, want)
+			}
 		}
 	}
-	events, _, err := play(t, newWorld(), runner.Apply, "def main():\n    set('web', 'dsn', 'pg://u:' + s + '@db')\n    print(s, [s])\n")
+	for _, code := range []string{"len(s)", "s[0]", "[c for c in s]", "s.upper()", "int(s)", "list(s)", "s()", "-s", "s[1:]"} {
+		if _, _, err := play(t, newWorld(), runner.Apply, "def main():\n    x = "+code+"\n"); err == nil {
+			t.Errorf("%s: it was done in silence", code)
+		}
+	}
+	events, _, err := play(t, newWorld(), runner.Apply, "def main():\n    set('web', 'dsn', 'pg://u:' + s + '@db')\n    x = 'a'; x += s; set('web', 'x', x)\n    set('web', 'j', json.encode({'p': s}))\n    print(s, [s], x)\n")
 	if err != nil {
 		t.Fatal(err)
 	}

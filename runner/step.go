@@ -8,6 +8,20 @@ import (
 	"phoenix-run/runner/op"
 )
 
+// untilStop gives a context that ends as soon as the run is told to stop, for what leaves nothing half
+// done: waits and reads. done gives it back.
+func (t *Task) untilStop() (ctx context.Context, done func()) {
+	ctx, cancel := context.WithCancelCause(t.ctx)
+	unwatch := context.AfterFunc(t.Run.stopped, func() { cancel(ErrStopped) })
+	return ctx, func() {
+		unwatch()
+		cancel(nil)
+	}
+}
+
+// stoppedWaiting reports whether it is Stop that ended what untilStop's context was for.
+func (t *Task) stoppedWaiting() bool { return t.ctx.Err() == nil && t.Run.Stopping() }
+
 // Wait carries out a step that changes nothing but may take long, and tells of it like an operation.
 // Its context ends as soon as the run is told to stop, since a wait leaves nothing half done.
 func (t *Task) Wait(addr op.Address, what string, fn func(ctx context.Context) error) error {
@@ -17,11 +31,10 @@ func (t *Task) Wait(addr op.Address, what string, fn func(ctx context.Context) e
 	}
 	start, pos := time.Now(), t.Position()
 	t.Begin(addr.Host, addr.String(), what)
-	ctx, cancel := context.WithCancelCause(t.ctx)
-	defer cancel(nil)
-	defer context.AfterFunc(r.stopped, func() { cancel(ErrStopped) })()
+	ctx, done := t.untilStop()
 	err := fn(ctx)
-	if err != nil && t.ctx.Err() == nil && r.Stopping() {
+	done()
+	if err != nil && t.stoppedWaiting() {
 		err = ErrStopped
 	}
 	e := event.Event{Type: event.Operation, Host: addr.Host, Address: addr.String(), Status: event.OK,

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 
 	"go.starlark.net/starlark"
 	"go.starlark.net/starlarkstruct"
@@ -25,6 +26,9 @@ type Spec struct {
 
 // NewSpec makes the Starlark value of a configured VM.
 func NewSpec(vm config.VM) (*Spec, error) {
+	// What is not given is an empty list, not None: playbooks go through it.
+	vm.Tags, vm.Features = orEmpty(vm.Tags), orEmpty(vm.Features)
+	vm.DockerStacks, vm.SSHPublicKeys = orEmpty(vm.DockerStacks), orEmpty(vm.SSHPublicKeys)
 	fields, err := attributes(vm)
 	if err != nil {
 		return nil, err
@@ -39,8 +43,14 @@ func NewSpec(vm config.VM) (*Spec, error) {
 	return &Spec{VM: vm, fields: value.StructFromGo(fields)}, nil
 }
 
-// attributes gives a configuration struct's fields under their keys in the file. A list that is not
-// given is an empty one.
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// attributes gives a configuration struct's fields under their keys in the file.
 func attributes(v any) (map[string]any, error) {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -52,9 +62,15 @@ func attributes(v any) (map[string]any, error) {
 	if err := decoder.Decode(&fields); err != nil {
 		return nil, err
 	}
-	for field, value := range reflect.ValueOf(v).Fields() {
-		if key := field.Tag.Get("json"); value.Kind() == reflect.Slice && fields[key] == nil {
+	// A list or dict that the files leave out is an empty one to playbooks, not None.
+	of := reflect.Indirect(reflect.ValueOf(v))
+	for i := range of.NumField() {
+		key, _, _ := strings.Cut(of.Type().Field(i).Tag.Get("json"), ",")
+		switch f := of.Field(i); {
+		case f.Kind() == reflect.Slice && f.IsNil():
 			fields[key] = []any{}
+		case f.Kind() == reflect.Map && f.IsNil():
+			fields[key] = map[string]any{}
 		}
 	}
 	return fields, nil

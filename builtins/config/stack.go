@@ -2,6 +2,8 @@ package config
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"os"
@@ -15,12 +17,18 @@ import (
 	"phoenix-run/runner"
 	"phoenix-run/runner/builtin"
 	"phoenix-run/runner/lang"
+	"phoenix-run/runner/op"
 	"phoenix-run/runner/value"
 	"phoenix-run/secret"
 )
 
 // stateDir is where a machine keeps the files of its stacks.
 const stateDir = "/var/lib/phoenix-run/stacks"
+
+// StackDir is where a machine keeps the files of a stack. Below it, each content of a file has a folder
+// of its own, named by its digest: an update that fails can be taken back, since what ran before still
+// finds its files.
+func StackDir(name string) string { return path.Join(stateDir, name) }
 
 // defaultFileMode is the mode of a stack's files: they often hold secrets.
 const defaultFileMode = "0600"
@@ -82,7 +90,15 @@ func stackBuiltin(cfg *config.Config) *builtin.Builtin {
 		},
 		Example: "config.stack(\"qdrant_service\", \"production\").name",
 	}, func(c *builtin.Call, a stackArgs) (starlark.Value, error) {
-		return readStack(c.Context(), cfg, c.Task, a.Name, a.Environment)
+		return Stack(c.Context(), cfg, c.Task, a.Name, a.Environment)
+	})
+}
+
+// Stack reads a stack of the catalogue, once in a run: its secrets may come from commands.
+func Stack(ctx context.Context, cfg *config.Config, task *runner.Task, name, environment string) (*StackSpec, error) {
+	key := op.Key{Host: "configuration", Space: "stack", ID: name + " " + environment}
+	return op.Remember(ctx, task.Run.View, key, func(ctx context.Context) (*StackSpec, error) {
+		return readStack(ctx, cfg, task, name, environment)
 	})
 }
 
@@ -124,13 +140,14 @@ func readStack(ctx context.Context, cfg *config.Config, task *runner.Task, name,
 		if err != nil {
 			return nil, fmt.Errorf("stack %s: %w", name, err)
 		}
+		sum := sha256.Sum256(content)
 		mode := f.Mode
 		if mode == "" {
 			mode = defaultFileMode
 		}
 		s.Files = append(s.Files, StackFile{
 			Content: secret.New(string(content)), Target: f.Destination, Service: f.Service, Mode: mode,
-			Path: path.Join(stateDir, name, path.Clean("/"+f.Destination)),
+			Path: path.Join(StackDir(name), hex.EncodeToString(sum[:8]), path.Clean("/"+f.Destination)),
 		})
 	}
 	return s, s.bind(declared.Expect)

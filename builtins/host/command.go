@@ -97,6 +97,10 @@ func runCommand(c *builtin.Call, h *Host, kind, text string, a commandArgs) (sta
 		for name := range fields {
 			fields[name] = op.Unknown{From: out.Address, Attr: name}
 		}
+	case out.State.Attrs == nil: // a run that was cut off has done it, and nobody knows what it said
+		for name := range fields {
+			fields[name] = op.Unknown{From: out.Address, Attr: name, Lost: true}
+		}
 	default:
 		maps.Copy(fields, out.State.Attrs)
 	}
@@ -144,10 +148,11 @@ func (o *commandOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 			return op.State{}, err
 		}
 		if node.Exists() {
-			return op.State{Attrs: op.Attrs{"needed": false}}, nil
+			return op.State{Attrs: op.Attrs{"needed": false}, Maybe: node.Maybe}, nil
 		}
 		return op.State{Maybe: node.Maybe}, nil
 	}
+	cause := v.Touched(o.h.name) // a guard may look at anything, so at what an earlier step changes too
 	for _, guard := range []struct {
 		script  string
 		skipsOn bool
@@ -165,14 +170,14 @@ func (o *commandOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 		if err != nil {
 			return op.State{}, err
 		}
-		if s.Maybe != nil {
-			return op.State{Maybe: s.Maybe}, nil
+		if cause == nil {
+			cause = s.Maybe
 		}
-		if s.Exists() == guard.skipsOn {
-			return op.State{Attrs: op.Attrs{"needed": false}}, nil
+		if _, missing := v.IsMissing(o.h.name); !missing && s.Exists() == guard.skipsOn {
+			return op.State{Attrs: op.Attrs{"needed": false}, Maybe: cause}, nil
 		}
 	}
-	return op.State{}, nil
+	return op.State{Maybe: cause}, nil
 }
 
 func (o *commandOp) Diff(current op.State) (op.Change, error) {
@@ -236,12 +241,13 @@ func (o *commandOp) run(ctx context.Context) (remote.Result, error) {
 	return conn.Run(ctx, cmd)
 }
 
-// readNow runs a read-only command, in a plan too; on a machine that is only planned its results are unknown.
+// readNow runs a read-only command, in a plan too; on a machine that is only planned, and after a step of
+// the plan that changes the machine, its results are unknown.
 func (o *commandOp) readNow(c *builtin.Call) (starlark.Value, error) {
 	fields := map[string]any{}
 	out := op.Outcome{Address: o.Address(), Change: op.Change{Action: op.None}}
 	view := c.Task.Run.View
-	if _, missing := view.IsMissing(o.h.name); missing || view.Reach(op.Key{Host: o.h.name}) != nil {
+	if _, missing := view.IsMissing(o.h.name); missing || view.Touched(o.h.name) != nil {
 		for _, name := range []string{"stdout", "stderr", "code"} {
 			fields[name] = op.Unknown{From: out.Address, Attr: name}
 		}

@@ -185,3 +185,9 @@ func (h *Host) ContainerState(c *builtin.Call, name string) (op.State, error) {
 	o := &containerOp{h: h, task: c.Task, a: containerArgs{Name: name}}
 	return o.Read(c.Context(), c.Task.Run.View)
 }
+
+// RestartContainer restarts a container for other modules.
+func (h *Host) RestartContainer(ctx context.Context, name string) error {
+	_, err := h.must(ctx, "restarting container "+name, "docker restart -- "+quote(name), nil)
+	return err
+}

@@ -127,12 +127,15 @@ func (o *linkOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 }
 
 func (o *linkOp) Diff(current op.State) (op.Change, error) {
-	want := op.Attrs{"type": "link", "target": o.target}
+	want := op.Attrs{"type": "link", "target": o.target, "owner": "root", "group": "root"} // whoever's it was
 	if current.Exists() && current.Attrs["type"] == "directory" {
 		return op.Change{}, fmt.Errorf("%s is a folder; remove it first with host.absent, if that is meant", o.path)
 	}
 	if current.Exists() && current.Attrs["type"] == "file" {
 		return op.Change{Action: op.Replace, Before: current.Attrs, After: want}, nil
+	}
+	if current.Exists() && current.Attrs["type"] == "link" && current.Attrs["target"] == o.target {
+		return op.Change{Action: op.None, Before: current.Attrs, After: current.Attrs}, nil
 	}
 	return op.Compare(current, want), nil
 }

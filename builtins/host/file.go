@@ -18,7 +18,8 @@ import (
 
 type fileArgs struct {
 	Path     string       `star:"path" doc:"absolute path of the file"`
-	Content  builtin.Text `star:"content" doc:"what it holds, all of it"`
+	Content  builtin.Text `star:"content" default:"None" doc:"what it holds, all of it"`
+	Source   string       `star:"source" default:"\"\"" doc:"in place of content: a file of the project, \"//files/motd\" from its root or \"motd\" beside this one"`
 	Mode     builtin.Mode `star:"mode" default:"None" doc:"permissions; 0644 for a new file, else as they are"`
 	Owner    string       `star:"owner" default:"\"\"" doc:"user; root for a new file, else as it is"`
 	Group    string       `star:"group" default:"\"\"" doc:"group; root for a new file, else as it is"`
@@ -29,12 +30,22 @@ type fileArgs struct {
 var file = builtin.Method(builtin.Spec{
 	Name: "file", Effect: builtin.Operation, Returns: "result",
 	Summary: "A file with this content. It is replaced in one step: whoever reads it sees the old content or the new, never a part.",
-	Errors:  []string{"Its folder is not there.", "There is a folder at the path.", "validate refuses the content: its own message; the file is left as it was."},
+	Errors:  []string{"Neither content nor source is given, or both.", "Its folder is not there.", "There is a folder at the path.", "validate refuses the content: its own message; the file is left as it was."},
 	Example: "conf = host.file(\"/etc/motd\", content = \"welcome\\n\")\nhost.service(\"ssh\", restarted = conf.changed)",
 }, func(c *builtin.Call, h *Host, a fileArgs) (starlark.Value, error) {
 	p, err := clean(a.Path)
 	if err != nil {
 		return nil, err
+	}
+	if a.Content.IsSet() == (a.Source != "") {
+		return nil, fmt.Errorf("file: give either content or source")
+	}
+	if a.Source != "" {
+		text, err := sourceFile(c, a.Source)
+		if err != nil {
+			return nil, fmt.Errorf("file: source: %w", err)
+		}
+		a.Content = builtin.TextOf(string(text))
 	}
 	o := &fileOp{h: h, path: p, validate: a.Validate, backup: a.Backup,
 		want: op.Attrs{"type": "file", "content": a.Content.Attr()}}
@@ -52,6 +63,9 @@ type fileOp struct {
 	edit     func(old string, exists bool) (string, error) // instead of want["content"]
 	validate string
 	backup   bool
+	gone     bool                               // it is to be removed
+	after    string                             // script that runs when it was changed; what must not be lost if the run is cut off in between is no work for it
+	predict  func(v *op.View, change op.Change) // what else becomes of the change
 }
 
 func (o *fileOp) attributes(mode builtin.Mode, owner, group string) {
@@ -75,13 +89,16 @@ func (o *fileOp) Address() op.Address {
 
 func (o *fileOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 	s, err := o.h.node(ctx, v, o.path)
-	if err == nil && !s.Exists() && s.Maybe == nil {
+	if err == nil && !s.Exists() && s.Maybe == nil && !o.gone {
 		err = o.h.checkParent(ctx, v, o.path)
 	}
 	return s, err
 }
 
 func (o *fileOp) Diff(current op.State) (op.Change, error) {
+	if o.gone {
+		return op.Removal(current), nil
+	}
 	if current.Exists() && current.Attrs["type"] == "directory" {
 		return op.Change{}, fmt.Errorf("%s is a folder; remove it first with host.absent, if that is meant", o.path)
 	}
@@ -92,7 +109,17 @@ func (o *fileOp) Diff(current op.State) (op.Change, error) {
 	for k, v := range o.want {
 		want[k] = v
 	}
-	if o.edit != nil {
+	var cause *op.Cause
+	unknown, isUnknown := current.Attrs["content"].(op.Unknown)
+	switch {
+	case o.edit == nil:
+	case !current.Exists() && current.Maybe != nil:
+		// An earlier step may bring the file, and what it holds then, only an apply can know.
+		want["content"] = op.Unknown{From: o.Address(), Attr: "content"}
+	case isUnknown:
+		want["content"] = unknown
+		cause = &op.Cause{Address: unknown.From, Why: "decides what the file holds"}
+	default:
 		old, err := text(current)
 		if err != nil {
 			return op.Change{}, fmt.Errorf("%s: %w", o.path, err)
@@ -102,6 +129,9 @@ func (o *fileOp) Diff(current op.State) (op.Change, error) {
 		}
 	}
 	change := op.Compare(current, want)
+	if change.Cause == nil {
+		change.Cause = cause
+	}
 	delete(change.After, "target") // of a link that becomes a file
 	if change.Action != op.None && change.After["content"] != nil {
 		delete(change.After, "sha256")
@@ -117,8 +147,6 @@ func text(s op.State) (string, error) {
 		return c, nil
 	case secret.Value:
 		return c.Reveal(), nil
-	case op.Unknown:
-		return "", fmt.Errorf("its content is known only after apply, so it can't be edited in this plan")
 	}
 	if s.Exists() && s.Attrs["size"] != nil {
 		return "", fmt.Errorf("it is larger than %d bytes, so it is not edited", maxContent)
@@ -126,9 +154,26 @@ func text(s op.State) (string, error) {
 	return "", nil
 }
 
-func (o *fileOp) Predict(v *op.View, change op.Change) { v.Put(o.h.key("fs", o.path), change) }
+func (o *fileOp) Predict(v *op.View, change op.Change) {
+	v.Put(o.h.key("fs", o.path), change)
+	if o.predict != nil {
+		o.predict(v, change)
+	}
+}
 
 func (o *fileOp) Apply(ctx context.Context, change op.Change) error {
+	if change.Action == op.Delete {
+		_, err := o.h.must(ctx, "removing "+o.path, "rm -f -- "+quote(o.path)+" || exit 1\n"+o.after, nil)
+		return err
+	}
+	if err := o.write(ctx, change); err != nil || o.after == "" {
+		return err
+	}
+	_, err := o.h.must(ctx, "what follows a change of "+o.path, o.after, nil)
+	return err
+}
+
+func (o *fileOp) write(ctx context.Context, change op.Change) error {
 	if change.Before != nil && change.Before["type"] == "file" && op.Equal(change.Before["content"], change.After["content"]) {
 		_, err := o.h.must(ctx, "setting mode and owner of "+o.path, attributesScript(o.path, change.After), nil)
 		return err

@@ -87,8 +87,10 @@ func (h *Host) key(space, id string) op.Key { return op.Key{Host: h.name, Space:
 // Type declares the methods of host objects.
 var Type = builtin.NewType("host", "A machine to work on. Its operations are idempotent: each reads what is there, and changes only what differs.",
 	[]builtin.Param{{Name: "name", Type: "string", Doc: "how people call the machine"}},
-	file, directory, link, absent, line, block, jsonFile,
-	packages, service, user, group, authorizedKey,
-	command, script, container, sysctl, timezone, hostname,
+	file, templateFile, directory, link, absent, line, block, jsonFile, push, fetch, archive, download, git,
+	packages, aptRepository, service, systemdUnit, cron,
+	user, group, authorizedKey, sudoers, certificateAuthority,
+	command, script, container, reboot,
+	sysctl, kernelModule, mount, swap, timezone, localeSetting, hostname, hostsEntry,
 	waitFor, facts, onChange, reconnect,
 )

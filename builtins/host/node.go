@@ -111,7 +111,8 @@ func attributesScript(p string, want op.Attrs) string {
 		fmt.Fprintf(&b, "chown -h %s %s || exit 1\n", quote(spec), quote(p))
 	}
 	if mode, ok := want["mode"].(string); ok { // after the owner, since chown clears set-id bits
-		fmt.Fprintf(&b, "chmod %s %s || exit 1\n", mode, quote(p))
+		// One more zero: of a folder, chmod takes set-id bits away only if they are written out.
+		fmt.Fprintf(&b, "chmod 0%s %s || exit 1\n", mode, quote(p))
 	}
 	return b.String()
 }

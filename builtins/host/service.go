@@ -111,7 +111,8 @@ func (o *serviceOp) Diff(current op.State) (op.Change, error) {
 		case trigger.flag.Unknown != nil:
 			change.Open = change.Action == op.None
 			notes = append(notes, trigger.word+" if needed")
-		case trigger.flag.Value && current.Attrs["running"] == true:
+		case trigger.flag.Value && (current.Attrs["running"] == true || current.Maybe != nil):
+			// Of a unit that nobody could look at yet, it is taken that it runs.
 			notes = append(notes, trigger.word)
 		}
 	}

@@ -74,9 +74,11 @@ var sysctl = builtin.Method(builtin.Spec{
 	name := quote(a.Name)
 	file := "/etc/sysctl.d/90-phoenix-" + a.Name + ".conf"
 	// Both the running value and the file count: the value alone would be gone after a boot.
+	kept := "sed -n 's/^[^=]*= *//p' " + quote(file) + " 2>/dev/null"
 	return c.Do(&settingOp{h: h, kind: "sysctl", id: a.Name, want: text, normal: spaces,
-		readScript: "grep -qsxF -- " + quote(a.Name+" = "+text) + " " + quote(file) + " && sysctl -n " + name,
-		apply:      fmt.Sprintf("printf '%%s = %%s\\n' %s %s > %s && sysctl -q -w %s", name, quote(text), quote(file), quote(a.Name+"="+text))})
+		readScript: "v=$(sysctl -n " + name + " | tr -s '[:space:]' ' '); k=$(" + kept + " | tr -s '[:space:]' ' ')\n" +
+			`[ "${v% }" = "${k% }" ] && echo "$v" || echo "$v (until the next boot)"`,
+		apply: fmt.Sprintf("printf '%%s = %%s\\n' %s %s > %s && sysctl -q -w %s", name, quote(text), quote(file), quote(a.Name+"="+text))})
 })
 
 // spaces brings runs of blanks to one: the kernel separates the parts of a value with tabs.
@@ -105,5 +107,11 @@ var hostname = builtin.Method(builtin.Spec{
 	Example: "host.hostname(\"qdrant-db\")",
 }, func(c *builtin.Call, h *Host, a nameArgs) (starlark.Value, error) {
 	return c.Do(&settingOp{h: h, kind: "hostname", id: "system", want: a.Name,
-		readScript: "cat /etc/hostname", apply: "hostnamectl set-hostname " + quote(a.Name)})
+		readScript: `[ "$(uname -n)" = "$(cat /etc/hostname)" ] && uname -n || :`, apply: hostnameScript + quote(a.Name)})
 })
+
+// hostnameScript sets the name that is its next word. Where systemd does not run, nobody answers hostnamectl.
+const hostnameScript = `name() {
+	if [ -d /run/systemd/system ]; then hostnamectl set-hostname "$1"; else printf '%s\n' "$1" > /etc/hostname && hostname "$1"; fi
+}
+name `

@@ -90,7 +90,7 @@ func (o *userOp) Diff(current op.State) (op.Change, error) {
 			groups = append(groups, fmt.Sprint(g))
 		}
 	} else {
-		want["shell"], want["home"] = "/bin/bash", "/home/"+o.a.Name
+		want["shell"], want["home"], want["comment"] = "/bin/bash", "/home/"+o.a.Name, ""
 		groups = append(groups, o.a.Name) // its own group
 	}
 	if o.a.Shell != "" {

@@ -5,12 +5,17 @@ import (
 
 	"go.starlark.net/starlark"
 
+	configmod "phoenix-run/builtins/config"
 	"phoenix-run/builtins/proxmox"
 	"phoenix-run/runner/builtin"
 	"phoenix-run/runner/value"
 )
 
 type none struct{}
+
+type checkArgs struct {
+	Stack starlark.Value `star:"stack" doc:"what config.stack gives"`
+}
 
 type serverArgs struct {
 	VM starlark.Value `star:"vm" doc:"the machine that the server runs on"`
@@ -36,6 +41,19 @@ func (s *Session) Module() builtin.Module {
 					return nil, fmt.Errorf("portainer.server: vm: got %s, want a machine from proxmox.vm or proxmox.find", a.VM.Type())
 				}
 				return &Server{s: s, vm: vm}, nil
+			}),
+			builtin.Func(builtin.Spec{
+				Name: "check", Effect: builtin.Reads,
+				Summary: "Checks a stack as far as that can be done before anything is touched: its compose file, the files to be mounted into it, its name and its variables. api.stack does the same; this is for looking at all of them first.",
+				Errors:  []string{"The compose file has faults: file, line and column of each."},
+				Example: "portainer.check(config.stack(\"qdrant_service\"))",
+			}, func(c *builtin.Call, a checkArgs) (starlark.Value, error) {
+				spec, ok := a.Stack.(*configmod.StackSpec)
+				if !ok {
+					return nil, fmt.Errorf("portainer.check: stack: got %s, want what config.stack gives", a.Stack.Type())
+				}
+				_, err := (&Server{s: s}).newStack(c, spec, "")
+				return starlark.None, err
 			}),
 			builtin.Func(builtin.Spec{
 				Name: "server_image", Effect: builtin.Pure, Returns: "string",

@@ -2,6 +2,7 @@ package portainer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,10 +34,14 @@ func (v *Server) AttrNames() []string { return ServerType.AttrNames() }
 
 // ServerType declares the methods of portainer_server objects.
 var ServerType = builtin.NewType("portainer_server", "A Portainer server.", nil,
-	serverWait, serverAdministrator, serverEnvironment, serverStack, serverExpect, serverObsolete)
+	serverPrepare, serverWait, serverAdministrator, serverEnvironment, serverStack, serverExpect, serverObsolete,
+	serverRemoveStack, serverStatus)
 
 // client connects to the server.
 func (v *Server) client(c *builtin.Call) (*portainer.Client, error) {
+	if known := v.s.connected(); known != nil {
+		return known, nil
+	}
 	address, known, err := v.vm.Address(c)
 	if err != nil {
 		return nil, err
@@ -76,7 +81,7 @@ type waitArgs struct {
 }
 
 var serverWait = builtin.Method(builtin.Spec{
-	Name: "wait", Effect: builtin.Reads,
+	Name: "wait", Effect: builtin.Operation,
 	Summary: "Waits until the server's API answers. A server that has locked itself, since it got no administrator within five minutes, is restarted once.",
 	Example: "api.wait(timeout = \"5m\")",
 	Errors:  []string{"It does not answer in time.", "Its certificate is not the one on the machine."},
@@ -84,18 +89,69 @@ var serverWait = builtin.Method(builtin.Spec{
 	if planned, err := v.planned(c); planned || err != nil {
 		return starlark.None, err
 	}
+	locked := false
+	err := v.await(c, a.Timeout, &locked)
+	if err != nil || !locked {
+		return starlark.None, err
+	}
+	if _, err := c.Task.Do(&restartOp{v: v, c: c}); err != nil || c.Task.Run.Planning() {
+		return starlark.None, err
+	}
+	if err := v.await(c, a.Timeout, &locked); err != nil || !locked {
+		return starlark.None, err
+	}
+	return nil, errors.New("the server has locked itself again right after its restart: is the clock of its machine right?")
+})
+
+// await waits for the server, and tells of one that has locked itself.
+func (v *Server) await(c *builtin.Call, timeout time.Duration, locked *bool) error {
 	addr := op.Address{Host: v.vm.Config().Name, Kind: "portainer", ID: "api"}
-	return starlark.None, c.Task.Wait(addr, "waiting for Portainer", func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeoutCause(ctx, a.Timeout, fmt.Errorf("not within %s", a.Timeout))
+	return c.Task.Wait(addr, "waiting for Portainer", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not within %s", timeout))
 		defer cancel()
 		client, err := v.client(c)
 		if err != nil {
 			return err
 		}
 		_, err = client.Wait(ctx)
+		if *locked = portainer.IsInitTimeout(err); *locked {
+			return nil
+		}
 		return err
 	})
-})
+}
+
+// restartOp restarts a server that has locked itself: nothing else opens it again.
+type restartOp struct {
+	v    *Server
+	c    *builtin.Call
+	done bool
+}
+
+func (o *restartOp) Address() op.Address {
+	return op.Address{Host: o.v.vm.Config().Name, Kind: "restart", ID: container}
+}
+
+func (o *restartOp) Read(context.Context, *op.View) (op.State, error) {
+	return op.State{Attrs: op.Attrs{"locked": !o.done}}, nil
+}
+
+func (o *restartOp) Diff(current op.State) (op.Change, error) {
+	change := op.Compare(current, op.Attrs{"locked": false})
+	change.Note = "it got no administrator within five minutes, and locked itself"
+	return change, nil
+}
+
+// Predict: what a server that has locked itself holds, nobody can ask it.
+func (o *restartOp) Predict(v *op.View, _ op.Change) {
+	v.Missing(server, op.Cause{Address: o.Address(), Why: "opens a server that has locked itself"})
+}
+
+func (o *restartOp) Apply(ctx context.Context, _ op.Change) error {
+	err := o.v.vm.Host(o.c).RestartContainer(ctx, container)
+	o.done = err == nil
+	return err
+}
 
 var serverAdministrator = builtin.Method(builtin.Spec{
 	Name: "administrator", Effect: builtin.Operation, Returns: "result",
@@ -121,12 +177,8 @@ func (o *administratorOp) Address() op.Address {
 }
 
 func (o *administratorOp) Read(ctx context.Context, v *op.View) (op.State, error) {
-	return v.Read(ctx, key("administrator", "first"), func(ctx context.Context) (op.Attrs, error) {
-		client, err := o.v.client(o.c)
-		if err != nil {
-			return nil, err
-		}
-		there, err := client.AdminExists(ctx)
+	return v.Read(ctx, adminKey, func(ctx context.Context) (op.Attrs, error) {
+		there, err := o.v.adminExists(ctx, o.c)
 		if err != nil || !there {
 			return nil, err
 		}
@@ -139,7 +191,7 @@ func (o *administratorOp) Diff(current op.State) (op.Change, error) {
 }
 
 func (o *administratorOp) Predict(v *op.View, change op.Change) {
-	v.Put(key("administrator", "first"), change)
+	v.Put(adminKey, change)
 	if _, missing := v.IsMissing(server); !missing { // nobody can sign in before
 		v.Missing(server, op.Cause{Address: o.Address(), Why: "is a new server's first administrator"})
 	}

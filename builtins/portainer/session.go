@@ -17,6 +17,7 @@ import (
 
 	configmod "phoenix-run/builtins/config"
 	"phoenix-run/builtins/host"
+	"phoenix-run/builtins/proxmox"
 	"phoenix-run/config"
 	"phoenix-run/portainer"
 	"phoenix-run/remote"
@@ -36,14 +37,16 @@ type Options struct {
 type Session struct {
 	options Options
 
-	mu      sync.Mutex
-	client  *portainer.Client
-	derived map[string]secret.Value
+	mu       sync.Mutex
+	client   *portainer.Client
+	derived  map[string]secret.Value
+	machines map[string]*proxmox.VM // whose environments were asked for, by name
+	renamed  map[int]bool           // environments that belong to a machine of another name, by id
 }
 
 // NewSession makes a session; nothing is connected before it is needed.
 func NewSession(o Options) *Session {
-	return &Session{options: o, derived: map[string]secret.Value{}}
+	return &Session{options: o, derived: map[string]secret.Value{}, machines: map[string]*proxmox.VM{}, renamed: map[int]bool{}}
 }
 
 // Close ends the connection.
@@ -54,6 +57,43 @@ func (s *Session) Close() error {
 		return nil
 	}
 	return s.client.Close()
+}
+
+// connected gives the client, once there is one.
+func (s *Session) connected() *portainer.Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.client
+}
+
+// remember keeps the machine of an environment, for the files of its stacks.
+func (s *Session) remember(vm *proxmox.VM) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.machines[vm.Config().Name] = vm
+}
+
+func (s *Session) rename(environment int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.renamed[environment] = true
+}
+
+func (s *Session) isRenamed(environment int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.renamed[environment]
+}
+
+// machine gives the machine of an environment as a host; nil if the environment was not asked for.
+func (s *Session) machine(c *builtin.Call, name string) *host.Host {
+	s.mu.Lock()
+	vm := s.machines[name]
+	s.mu.Unlock()
+	if vm == nil {
+		return nil
+	}
+	return vm.Host(c)
 }
 
 func (s *Session) password(ctx context.Context, task *runner.Task) (secret.Value, error) {
@@ -105,12 +145,6 @@ func (s *Session) setupToken(ctx context.Context, task *runner.Task) (secret.Val
 // connect gives the client of the server on the machine. Its certificate is its own; it is read over the
 // verified connection to the machine and pinned, unless the configuration says whom to trust.
 func (s *Session) connect(c *builtin.Call, h *host.Host, address string) (*portainer.Client, error) {
-	s.mu.Lock()
-	known := s.client
-	s.mu.Unlock()
-	if known != nil {
-		return known, nil
-	}
 	password, err := s.password(c.Context(), c.Task)
 	if err != nil {
 		return nil, err
@@ -140,6 +174,9 @@ func (s *Session) connect(c *builtin.Call, h *host.Host, address string) (*porta
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.client != nil { // another strand was quicker; one client, and so one sign-in, serves all
+		return s.client, client.Close()
+	}
 	s.client = client
 	return client, nil
 }

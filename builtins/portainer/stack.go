@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -20,14 +23,15 @@ import (
 type stackArgs struct {
 	Stack       starlark.Value `star:"stack" doc:"what config.stack gives"`
 	Environment starlark.Value `star:"environment" doc:"what environment gives: where it runs"`
-	Adopt       bool           `star:"adopt" default:"False" doc:"take over a stack of that name that was made by hand"`
+	Adopt       bool           `star:"adopt" default:"False" doc:"take over a stack, or a compose project, of that name that was made by hand"`
 }
 
 var serverStack = builtin.Method(builtin.Spec{
 	Name: "stack", Effect: builtin.Operation, Returns: "result",
-	Summary: "A Docker stack, deployed with its variables and files. It is compared by what the compose file means, and deployed anew only where something differs or a container does not run. Where an update fails, what ran before is put back.",
+	Summary: "A Docker stack, deployed with its variables and files. It is compared by what the compose file means, and deployed anew only where something differs or a container does not run. Where an update fails, what ran before is put back; where that was cut off, the next run does it.",
 	Errors: []string{
 		"The compose file has a fault: file and line; nothing was touched.",
+		"A stack of that name was made by hand: adopt = True takes it over.",
 		"The deployment fails: the end of what compose says, and whether the old one runs again.",
 	},
 	Example: "api.stack(config.stack(\"qdrant_service\"), api.environment(vm))",
@@ -40,6 +44,16 @@ var serverStack = builtin.Method(builtin.Spec{
 	if err != nil {
 		return nil, err
 	}
+	o, err := v.newStack(c, spec, name)
+	if err != nil {
+		return nil, err
+	}
+	o.adopt = a.Adopt
+	return c.Do(o)
+})
+
+// newStack checks what is to be deployed, before anything is touched.
+func (v *Server) newStack(c *builtin.Call, spec *configmod.StackSpec, environment string) (*stackOp, error) {
 	if err := portainer.CheckName(spec.Name); err != nil {
 		return nil, err
 	}
@@ -47,13 +61,22 @@ var serverStack = builtin.Method(builtin.Spec{
 		if err := portainer.CheckVariable(variable.Name, variable.Value.Reveal()); err != nil {
 			return nil, fmt.Errorf("stack %s: %w", spec.Name, err)
 		}
+		if variable.Name == ownVariable {
+			return nil, fmt.Errorf("stack %s: the variable %s marks the stacks that phoenix-run made; take another name", spec.Name, ownVariable)
+		}
 	}
-	o := &stackOp{v: v, c: c, spec: spec, environment: name, adopt: a.Adopt}
-	if err := o.prepare(); err != nil {
-		return nil, err
-	}
-	return c.Do(o)
-})
+	o := &stackOp{v: v, c: c, spec: spec, environment: environment}
+	return o, o.prepare()
+}
+
+// ownVariable is a variable that phoenix-run gives to every stack that it deploys. It tells them from
+// those made by hand, on all versions and for all kinds of stacks; its value says what is deployed.
+const ownVariable = "PHOENIX_RUN_STACK"
+
+// own reports whether phoenix-run made a stack.
+func own(s portainer.Stack) bool {
+	return slices.ContainsFunc(s.Env, func(v portainer.Variable) bool { return v.Name == ownVariable })
+}
 
 func environmentName(v starlark.Value) (string, error) {
 	if obj, ok := v.(starlark.HasAttrs); ok {
@@ -81,6 +104,9 @@ type stackOp struct {
 // prepare checks the compose file and mounts the files, before anything is touched.
 func (o *stackOp) prepare() error {
 	if o.spec.Git != nil {
+		if len(o.spec.Files) > 0 {
+			return fmt.Errorf("stack %s: files can't be mounted into a compose file that the server takes from a Git repository; use compose_file_path, or keep the files in the repository", o.spec.Name)
+		}
 		return nil
 	}
 	variables := map[string]string{}
@@ -114,9 +140,12 @@ func (o *stackOp) Address() op.Address {
 
 func (o *stackOp) key() op.Key { return key("stack", o.environment+" "+o.name()) }
 
-func (o *stackOp) stacks(ctx context.Context) ([]portainer.Stack, error) {
-	return op.Remember(ctx, o.c.Task.Run.View, key("stack", ""), func(ctx context.Context) ([]portainer.Stack, error) {
-		client, err := o.v.client(o.c)
+// stackList is where the list of all stacks is remembered until one changes.
+var stackList = key("stack", "")
+
+func (v *Server) stacks(ctx context.Context, c *builtin.Call) ([]portainer.Stack, error) {
+	return op.Remember(ctx, c.Task.Run.View, stackList, func(ctx context.Context) ([]portainer.Stack, error) {
+		client, err := v.client(c)
 		if err != nil {
 			return nil, err
 		}
@@ -124,23 +153,57 @@ func (o *stackOp) stacks(ctx context.Context) ([]portainer.Stack, error) {
 	})
 }
 
-// find gives the stack and the environment that it is in, if they are there.
+// containersKey is where the containers of an environment are remembered, until a stack there changes.
+func containersKey(environment, stack string) op.Key { return key("containers "+environment, stack) }
+
+// allContainers lists the containers of all projects in an environment: one request for all its stacks.
+func (v *Server) allContainers(ctx context.Context, c *builtin.Call, e portainer.Environment) ([]portainer.Container, error) {
+	return op.Remember(ctx, c.Task.Run.View, containersKey(e.Name, ""), func(ctx context.Context) ([]portainer.Container, error) {
+		client, err := v.client(c)
+		if err != nil {
+			return nil, err
+		}
+		return client.Containers(ctx, e.ID, "")
+	})
+}
+
+// containers lists a project's containers.
+func (v *Server) containers(ctx context.Context, c *builtin.Call, e portainer.Environment, project string) ([]portainer.Container, error) {
+	all, err := v.allContainers(ctx, c, e)
+	return slices.DeleteFunc(slices.Clone(all), func(one portainer.Container) bool { return one.Project != project }), err
+}
+
+// find gives the stack and the environment that it is in, if they are there. A deployment that is under
+// way is waited for.
 func (o *stackOp) find(ctx context.Context) (*portainer.Stack, portainer.Environment, error) {
 	env, _, ok, err := o.v.environment(ctx, o.c, o.environment)
 	if err != nil || !ok {
 		return nil, env, err
 	}
-	list, err := o.stacks(ctx)
+	list, err := o.v.stacks(ctx, o.c)
 	if err != nil {
 		return nil, env, err
 	}
 	for _, s := range list {
-		if s.Environment == env.ID && s.Name == o.name() {
-			return &s, env, nil
+		if s.Environment != env.ID || s.Name != o.name() {
+			continue
 		}
+		if s.State == portainer.Deploying {
+			client, err := o.v.client(o.c)
+			if err != nil {
+				return nil, env, err
+			}
+			if s, err = client.Finished(ctx, s.ID); err != nil {
+				return nil, env, err
+			}
+		}
+		return &s, env, nil
 	}
 	return nil, env, nil
 }
+
+// running is the state that a stack is to have.
+const running = "running"
 
 func (o *stackOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 	return v.Read(ctx, o.key(), func(ctx context.Context) (op.Attrs, error) {
@@ -152,7 +215,11 @@ func (o *stackOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 		if err != nil {
 			return nil, err
 		}
-		a := op.Attrs{"variables": o.shownVariables(s.Env)}
+		a := op.Attrs{"made by": "hand"}
+		o.shownVariables(a, s.Env)
+		if own(*s) {
+			a["made by"] = madeBy
+		}
 		if s.Git != nil {
 			a["git"] = gitText(s.Git.URL, s.Git.Reference, s.Git.Path)
 			a["commit"] = s.Git.Commit
@@ -166,14 +233,17 @@ func (o *stackOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 		} else if compose.Equal(fmt.Sprint(a["compose"]), o.compose) {
 			a["compose"] = o.compose // another order or comment is no difference
 		}
-		containers, err := client.Containers(ctx, env.ID, o.name())
+		containers, err := o.v.containers(ctx, o.c, env, o.name())
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("its containers can't be looked at: %w", err)
 		}
 		a["state"] = state(*s, containers, o.services)
 		return a, nil
 	})
 }
+
+// madeBy is what tells phoenix-run's own stacks from those made by hand.
+const madeBy = "phoenix-run"
 
 // state is "running", or what is wrong: a stack whose containers don't run is not as declared.
 func state(s portainer.Stack, containers []portainer.Container, services []compose.Service) string {
@@ -186,25 +256,28 @@ func state(s portainer.Stack, containers []portainer.Container, services []compo
 	case bad != "":
 		return bad
 	}
-	return "running"
+	return running
 }
 
-// shownVariables gives variables by name, those that the configuration calls secret as secrets.
-func (o *stackOp) shownVariables(list []portainer.Variable) map[string]any {
-	secrets := map[string]bool{}
+// variableAttr is the attribute of a variable: each has its own, so that a plan tells them by name.
+func variableAttr(name string) string { return "variable " + name }
+
+// shownVariables puts variables into attributes, those as secrets that the configuration does not call
+// plain. Its own mark is none of them.
+func (o *stackOp) shownVariables(a op.Attrs, list []portainer.Variable) {
 	plain := map[string]bool{}
 	for _, v := range o.spec.Variables {
-		secrets[v.Name], plain[v.Name] = v.Secret, !v.Secret
+		plain[v.Name] = !v.Secret
 	}
-	out := map[string]any{}
 	for _, v := range list {
-		if plain[v.Name] {
-			out[v.Name] = v.Value
-		} else {
-			out[v.Name] = secret.New(v.Value)
+		switch {
+		case v.Name == ownVariable:
+		case plain[v.Name]:
+			a[variableAttr(v.Name)] = v.Value
+		default:
+			a[variableAttr(v.Name)] = secret.New(v.Value)
 		}
 	}
-	return out
 }
 
 func (o *stackOp) variables() []portainer.Variable {
@@ -212,7 +285,7 @@ func (o *stackOp) variables() []portainer.Variable {
 	for _, v := range o.spec.Variables {
 		list = append(list, portainer.Variable{Name: v.Name, Value: portainer.EncodeValue(v.Value.Reveal())})
 	}
-	return list
+	return append(list, portainer.Variable{Name: ownVariable, Value: portainer.EncodeValue(o.spec.Name + "/" + o.spec.Environment)})
 }
 
 // source is the repository as the API wants it.
@@ -226,7 +299,8 @@ func gitText(url, reference, path string) string {
 }
 
 func (o *stackOp) Diff(current op.State) (op.Change, error) {
-	want := op.Attrs{"variables": o.shownVariables(o.variables()), "state": "running"}
+	want := op.Attrs{"state": running, "made by": madeBy}
+	o.shownVariables(want, o.variables())
 	if g := o.spec.Git; g != nil {
 		want["git"] = gitText(g.URL, g.Reference, g.ComposeFilePath)
 		if o.commit != "" {
@@ -235,10 +309,37 @@ func (o *stackOp) Diff(current op.State) (op.Change, error) {
 	} else {
 		want["compose"] = o.compose
 	}
-	return op.Compare(current, want), nil
+	if current.Exists() && current.Attrs["made by"] != madeBy && !o.adopt {
+		return op.Change{}, fmt.Errorf("%s has a stack %s that was made by hand, not by phoenix-run; --adopt (stack(adopt = True)) takes it over, or rename one of the two", o.environment, o.name())
+	}
+	change := op.Compare(current, want)
+	for name := range current.Attrs { // variables that are not wanted any more
+		if _, wanted := want[name]; wanted || !strings.HasPrefix(name, variableAttr("")) {
+			continue
+		}
+		if change.Action == op.None {
+			change.Action, change.After = op.Update, maps.Clone(change.After)
+		}
+		delete(change.After, name)
+	}
+	return change, nil
 }
 
-func (o *stackOp) Predict(v *op.View, change op.Change) { v.Put(o.key(), change) }
+// Verify adds to what is as predicted that no variable is left over.
+func (o *stackOp) Verify(change op.Change, actual op.State) []string {
+	bad := op.Incompatible(change.After, actual.Attrs)
+	for name := range actual.Attrs {
+		if _, wanted := change.After[name]; !wanted && strings.HasPrefix(name, variableAttr("")) {
+			bad = append(bad, name)
+		}
+	}
+	return bad
+}
+
+func (o *stackOp) Predict(v *op.View, change op.Change) {
+	v.Put(o.key(), change)
+	v.Put(containersKey(o.environment, o.name()), change)
+}
 
 func (o *stackOp) Apply(ctx context.Context, change op.Change) error {
 	client, err := o.v.client(o.c)
@@ -258,13 +359,25 @@ func (o *stackOp) Apply(ctx context.Context, change op.Change) error {
 		s.Git = &source
 	}
 	o.c.Task.Begin(o.environment, o.Address().String(), "deploying")
+	keep := o.keeper()
 	if change.Action == op.Create {
-		return client.CreateStack(ctx, s, o.compose)
+		if err := client.CreateStack(ctx, s, o.compose); err != nil {
+			return err
+		}
+		return keep.tidy(ctx)
 	}
 	s.ID = old.ID
-	oldCompose, err := client.StackFile(ctx, old.ID)
+	back, err := keep.lastWorking(ctx, client, *old)
 	if err != nil {
 		return err
 	}
-	return client.UpdateStack(ctx, s, o.compose, *old, oldCompose)
+	err = client.UpdateOver(ctx, s, o.compose, *old, back)
+	var failed *portainer.DeployError
+	switch {
+	case err == nil:
+		return keep.tidy(ctx)
+	case errors.As(err, &failed) && failed.Restored:
+		return errors.Join(err, keep.forget(ctx))
+	}
+	return err
 }

@@ -19,6 +19,7 @@ type machineOp struct {
 	task     *runner.Task
 	vm       config.VM
 	moveDisk bool
+	vendor   string // volume of a cloud-init vendor file for the first boot; "" for none
 
 	// What Read found, for Predict: whether the machine runs, and its configuration.
 	running  bool
@@ -62,6 +63,9 @@ func (o *machineOp) Diff(current op.State) (op.Change, error) {
 	change := op.Compare(current, want)
 	if change.Action == op.Create {
 		change.Note = "clone of " + o.vm.TemplateName
+		if o.vm.TemplateName == "" {
+			change.Note = "from " + o.vm.CloudImage.URL
+		}
 	}
 	return change, nil
 }
@@ -253,7 +257,7 @@ func (o *machineOp) createFromImage(ctx context.Context, client *pve.Client, nod
 			return err
 		}
 	}
-	return client.Create(ctx, node, o.vm.ID, map[string]string{
+	params := map[string]string{
 		"name":    o.vm.Name,
 		"ostype":  o.vm.OSType,
 		"scsihw":  "virtio-scsi-single",
@@ -264,7 +268,11 @@ func (o *machineOp) createFromImage(ctx context.Context, client *pve.Client, nod
 		"vga":     "serial0",
 		"agent":   "enabled=1",
 		"net0":    fmt.Sprintf("%s,bridge=%s", o.vm.NetworkModel, o.vm.NetworkBridge),
-	}, progress)
+	}
+	if o.vendor != "" {
+		params["cicustom"] = "vendor=" + o.vendor
+	}
+	return client.Create(ctx, node, o.vm.ID, params, progress)
 }
 
 func importStorage(ctx context.Context, client *pve.Client, node string) (string, error) {

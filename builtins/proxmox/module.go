@@ -29,7 +29,7 @@ func (s *Session) Module() builtin.Module {
 	return builtin.Module{
 		Name: "proxmox",
 		Doc:  "Virtual machines in Proxmox VE.",
-		Funcs: []*builtin.Builtin{
+		Funcs: append([]*builtin.Builtin{
 			builtin.Func(builtin.Spec{
 				Name: "vm", Effect: builtin.Operation, Returns: "vm",
 				Summary: "Makes the machine as configured. One that is not there is cloned from its template, or made from its cloud image; one that is there is compared key by key and changed where it differs. The MAC address stays. A disk is grown and never shrunk. What takes effect only after a restart is told as pending, or restarted where the machine's restart allows it.",
@@ -98,6 +98,6 @@ func (s *Session) Module() builtin.Module {
 				Example: "for finding in proxmox.doctor():\n    print(finding[\"check\"], finding[\"ok\"])",
 				Returns: "list of dicts with check, ok, detail and mend",
 			}, s.doctor),
-		},
+		}, s.templateBuiltins()...),
 	}
 }

@@ -65,7 +65,7 @@ func init() { // the methods name types that name VMType again
 		{Name: "name", Type: "string", Doc: "its name"},
 		{Name: "spec", Type: "vm_spec", Doc: "what the configuration says of it"},
 		{Name: "changed", Type: "bool", Doc: "whether proxmox.vm has, or would have, changed it"},
-	}, vmStart, vmStop, vmReboot, vmWaitForAgent, vmWaitForCloudInit, vmAddress, vmHost, vmSnapshot, vmRollback)
+	}, vmStart, vmStop, vmReboot, vmWaitForAgent, vmWaitForCloudInit, vmAddress, vmHost, vmSnapshot, vmRollback, vmMakeTemplate)
 }
 
 // address names an operation on the machine.

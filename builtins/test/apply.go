@@ -21,6 +21,7 @@ import (
 	"phoenix-run/runner/builtin"
 	"phoenix-run/runner/event"
 	"phoenix-run/runner/op"
+	"phoenix-run/runner/plan"
 	"phoenix-run/runner/value"
 )
 
@@ -41,26 +42,39 @@ const doneFields = "struct with changes (\"create file /etc/motd\", \"update ser
 
 var applyMethod = builtin.Method(builtin.Spec{
 	Name: "apply", Effect: builtin.Reads, Returns: doneFields,
-	Summary: "Applies a feature three times, as people do: a dry run, an apply, and an apply again. The dry run must change nothing and say what the apply does; the second apply must change nothing. The result is the first apply's.",
-	Errors:  []string{"The dry run changed something, or said something else than the apply did: what.", "A second apply changes something again: what.", "The feature failed: its own error."},
+	Summary: "Applies a feature as people do: a dry run before the machine is even there, a dry run, an apply, and an apply again. The first must not fail; the second must change nothing and say what the apply does; the second apply must change nothing. The result is the first apply's.",
+	Errors:  []string{"A dry run of a machine that is not made yet fails, or ends early.", "The dry run changed something, or said something else than the apply did: what.", "An apply of the saved plan would be refused: the change, and why.", "A second apply changes something again: what.", "The feature failed: its own error."},
 	Example: "def test_greeting(t):\n    done = t.machine().apply(lambda host: host.file(\"/etc/greeting\", content = \"hello\\n\"))\n    assert.eq(done.changes, [\"create file /etc/greeting\"])",
 }, func(c *builtin.Call, m *Machine, a applyArgs) (starlark.Value, error) {
-	before := m.lab.State()
-	planned, err := m.run(c, runner.Plan, a, "")
+	guard := &watching{}
+	unmade := plan.NewRecorder(plan.NewSalt())
+	if err := m.planUnmade(c, a, unmade); err != nil {
+		return nil, err
+	}
+	if !m.given && !m.used.Load() {
+		// The machine is as one that was just made: what was planned before it was there holds for it.
+		guard.watch("before the machine was there", unmade)
+	}
+	before, recorder := m.lab.State(), plan.NewRecorder(plan.NewSalt())
+	planned, err := m.run(c, runner.Plan, a, how{recorder: recorder})
 	if err != nil {
 		return nil, err
 	}
 	if m.lab.State() != before {
 		return nil, &FailedError{"the dry run changed something on the machine"}
 	}
-	done, err := m.run(c, runner.Apply, a, "")
+	guard.watch("", recorder)
+	done, err := m.run(c, runner.Apply, a, how{guard: guard})
 	if err != nil {
 		return nil, err
 	}
 	if err := planned.compare(done); err != nil {
 		return nil, err
 	}
-	again, err := m.run(c, runner.Apply, a, "")
+	if len(guard.refused) > 0 {
+		return nil, &FailedError{"an apply of the saved plan would be refused:\n  " + strings.Join(guard.refused, "\n  ")}
+	}
+	again, err := m.run(c, runner.Apply, a, how{})
 	if err != nil {
 		return nil, fmt.Errorf("again: %w", err)
 	}
@@ -77,7 +91,7 @@ var planMethod = builtin.Method(builtin.Spec{
 	Example: "def test_plan(t):\n    planned = t.machine().plan(lambda host: host.package(\"nginx\"))\n    assert.eq(planned.changes, [\"update package nginx\"])",
 }, func(c *builtin.Call, m *Machine, a applyArgs) (starlark.Value, error) {
 	before := m.lab.State()
-	planned, err := m.run(c, runner.Plan, a, "")
+	planned, err := m.run(c, runner.Plan, a, how{})
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +106,7 @@ var onceMethod = builtin.Method(builtin.Spec{
 	Summary: "Applies a feature, and no more: for what is meant to do something each time.",
 	Example: "def test_once(t):\n    done = t.machine().apply_once(lambda host: host.command(\"date\"))\n    assert.eq(done.changes, [\"run command date\"])",
 }, func(c *builtin.Call, m *Machine, a applyArgs) (starlark.Value, error) {
-	done, err := m.run(c, runner.Apply, a, "")
+	done, err := m.run(c, runner.Apply, a, how{})
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +119,7 @@ var interruptedMethod = builtin.Method(builtin.Spec{
 	Errors:  []string{"There was no such change: those that there were."},
 	Example: "def test_restart_is_not_lost(t):\n    m = t.machine(services = [\"app\"])\n\n    def app(host):\n        conf = host.file(\"/etc/app.conf\", content = \"a = 1\\n\")\n        host.on_change(conf, \"restart app\", lambda: host.service(\"app\", restarted = True))\n\n    m.interrupted(\"create file /etc/app.conf\", app)\n    assert.eq(m.apply(app).changes, [\"update service app (restart)\"])",
 }, func(c *builtin.Call, m *Machine, a interruptedArgs) (starlark.Value, error) {
-	done, err := m.run(c, runner.Apply, applyArgs{a.Feature, a.VM, a.Options}, a.After)
+	done, err := m.run(c, runner.Apply, applyArgs{a.Feature, a.VM, a.Options}, how{kill: a.After})
 	if !done.killed {
 		if err != nil {
 			return nil, err
@@ -151,19 +165,93 @@ func (d doing) foretells(done doing) bool {
 	return d.thing == done.thing && (!d.certain || d.change.Action == done.change.Action)
 }
 
-// run runs a feature in a run of its own. kill, if given, is the change after which the run is cut off.
-func (m *Machine) run(c *builtin.Call, mode runner.Mode, a applyArgs, kill string) (*doings, error) {
+// planUnmade does a dry run for a machine that does not exist yet, as when a whole environment is
+// planned: nothing of it can be read.
+func (m *Machine) planUnmade(c *builtin.Call, a applyArgs, recorder *plan.Recorder) error {
+	d := &doings{}
+	run := runner.New(runner.Options{Mode: runner.Plan, Loader: c.Task.Run.Loader(), Redactor: c.Task.Run.Redactor(), Recorder: recorder,
+		Sink: event.SinkFunc(func(e event.Event) {
+			recorder.Emit(e)
+			d.take(e)
+		})})
+	run.View.Missing(m.name, op.Cause{Address: op.Address{Host: m.name, Kind: "vm", ID: "new"}, Why: "is a new machine"})
+	h := host.New(m.name, func(context.Context) (remote.Conn, error) {
+		return nil, errors.New("the machine is not there yet")
+	})
+	fn := starlark.NewBuiltin("apply", func(thread *starlark.Thread, _ *starlark.Builtin, _ starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+		return m.call(thread, a, h)
+	})
+	if _, err := run.Call(c.Context(), m.name, fn, nil, nil); err != nil {
+		return fmt.Errorf("plan of a machine that is not there yet: %w", err)
+	}
+	if d.deferred != "" {
+		return &FailedError{"the dry run of a machine that is not there yet ends early: " + d.deferred}
+	}
+	return nil
+}
+
+// watching asks the guards of saved plans about each change, and lets all of them happen.
+type watching struct {
+	mu      sync.Mutex
+	plans   []watched
+	refused []string
+}
+
+type watched struct {
+	made  string
+	guard *plan.Guard
+}
+
+func (w *watching) watch(made string, r *plan.Recorder) {
+	p := &plan.Plan{}
+	r.Fill(p)
+	w.plans = append(w.plans, watched{made, plan.NewGuard(p, true)})
+}
+
+// Allow notes what would be refused.
+func (w *watching) Allow(addr op.Address, change op.Change) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, one := range w.plans {
+		if err := one.guard.Allow(addr, change); err != nil {
+			text := err.Error()
+			if one.made != "" {
+				text += " (planned " + one.made + ")"
+			}
+			w.refused = append(w.refused, text)
+		}
+	}
+	return nil
+}
+
+// how says what is special about a run.
+type how struct {
+	kill     string         // the change after which it is cut off
+	recorder *plan.Recorder // of a dry run
+	guard    runner.Guard   // of an apply
+}
+
+// run runs a feature in a run of its own.
+func (m *Machine) run(c *builtin.Call, mode runner.Mode, a applyArgs, how how) (*doings, error) {
 	d := &doings{result: starlark.None}
 	ctx, cancel := context.WithCancelCause(c.Context())
 	defer cancel(nil)
 	outer := c.Task.Run
-	run := runner.New(runner.Options{Mode: mode, Loader: outer.Loader(), Redactor: outer.Redactor(),
+	options := runner.Options{Mode: mode, Loader: outer.Loader(), Redactor: outer.Redactor(), Guard: how.guard,
 		Sink: event.SinkFunc(func(e event.Event) {
-			if d.take(e) == kill && kill != "" {
+			if how.recorder != nil {
+				how.recorder.Emit(e)
+			}
+			if d.take(e) == how.kill && how.kill != "" {
 				d.killed = true
 				cancel(errKilled)
 			}
-		})})
+		})}
+	if how.recorder != nil {
+		options.Recorder = how.recorder
+	}
+	run := runner.New(options)
+	m.used.Store(true)
 	var again atomic.Bool
 	h := host.New(m.name, func(ctx context.Context) (remote.Conn, error) {
 		if again.Swap(true) {

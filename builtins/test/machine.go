@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"go.starlark.net/starlark"
 
@@ -45,6 +46,9 @@ type Machine struct {
 	name string
 	t    *T
 	lab  Simulated
+
+	given bool        // the test gave it something
+	used  atomic.Bool // something was done on it
 
 	mu    sync.Mutex
 	conns map[bool]remote.Conn // by whether they are read-only
@@ -269,6 +273,7 @@ var MachineType = builtin.NewType("machine", "A simulated Debian-like machine of
 		Summary: "Runs a script on the machine: to look at something, or to change it between two applies as a person would.",
 		Example: "def test_sh(t):\n    assert.eq(t.machine().sh(\"echo hello\").stdout, \"hello\\n\")"},
 		func(c *builtin.Call, m *Machine, a shArgs) (starlark.Value, error) {
+			m.used.Store(true)
 			conn, err := m.conn(c.Context(), false)
 			if err != nil {
 				return nil, err

@@ -90,6 +90,7 @@ func newMachine(c *builtin.Call, t *T, a machineArgs) (starlark.Value, error) {
 		return nil, fmt.Errorf("machine: %w", err)
 	}
 	m := &Machine{name: a.Name, t: t, lab: simulated, conns: map[bool]remote.Conn{}}
+	m.given = len(a.Files)+len(a.Packages)+len(a.Services)+len(a.Users)+len(a.Groups)+len(a.Commands) > 0
 	t.mu.Lock()
 	t.machines = append(t.machines, m)
 	t.mu.Unlock()

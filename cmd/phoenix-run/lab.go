@@ -3,15 +3,18 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
 
 	"phoenix-run/config"
 	"phoenix-run/lab"
+	"phoenix-run/lab/machine/image"
 	"phoenix-run/secret"
 )
 
@@ -20,7 +23,7 @@ func (e *environment) openLab(ctx context.Context, dir string) (lab.Info, error)
 	if info, running, err := lab.Running(dir); err != nil || running {
 		return info, err
 	}
-	l, err := lab.Start(ctx, lab.Options{Dir: dir})
+	l, err := lab.Start(ctx, lab.Options{Dir: dir, Progress: tell})
 	if err != nil {
 		return lab.Info{}, err
 	}
@@ -48,8 +51,16 @@ func labCommand() *cli.Command {
 			Name: "serve", Usage: "keep the lab running, for any client",
 			Flags: []cli.Flag{
 				&cli.StringFlag{Name: "listen", Usage: "address of the Proxmox API"},
+				&cli.StringFlag{Name: "backend", Usage: "what runs the machines: " + strings.Join(lab.Backends, ", ") + " (default: what the folder has, and " + lab.Simulated + ")"},
+				&cli.StringFlag{Name: "subnet", Usage: "the network of real machines, such as 10.55.0.0/24"},
 			},
 			Action: serveLab,
+		}, {
+			Name: "image", Usage: "the system that real machines start from",
+			Subcommands: []*cli.Command{{
+				Name: "build", Usage: "make it from this machine's Debian packages, and keep it in the cache", OnUsageError: usageError,
+				Action: buildImage,
+			}},
 		}},
 	}
 }
@@ -57,7 +68,15 @@ func labCommand() *cli.Command {
 func serveLab(c *cli.Context) error {
 	ctx, stop := signal.NotifyContext(c.Context, os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	l, err := lab.Start(ctx, lab.Options{Dir: labDir(c), Listen: c.String("listen")})
+	o := lab.Options{Dir: labDir(c), Listen: c.String("listen"), Backend: c.String("backend"), Progress: tell}
+	if text := c.String("subnet"); text != "" {
+		subnet, err := netip.ParsePrefix(text)
+		if err != nil {
+			return errUsage{fmt.Errorf("--subnet: %w", err)}
+		}
+		o.Subnet = subnet
+	}
+	l, err := lab.Start(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -65,4 +84,16 @@ func serveLab(c *cli.Context) error {
 	fmt.Printf("Proxmox API  %s\ntoken        in %s\nfingerprint  %s\n", info.URL, filepath.Join(labDir(c), "lab.json"), info.Fingerprint)
 	<-ctx.Done()
 	return l.Close()
+}
+
+// tell shows what the lab is busy with.
+func tell(text string) { fmt.Fprintln(os.Stderr, "lab:", text) }
+
+func buildImage(c *cli.Context) error {
+	im, err := image.Build(c.Context, true, tell)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("tree  %s\ndisk  %s\n", im.Root, im.Disk)
+	return nil
 }

@@ -110,7 +110,7 @@ func commands() []*cli.Command {
 		planCommand(), showCommand(), applyCommand(),
 		runsCommand(), resumeCommand(),
 		labCommand(),
-		initCommand(), featuresCommand(), validateCommand(), testCommand(), docCommand(),
+		initCommand(), featuresCommand(), validateCommand(), testCommand(), fmtCommand(), docCommand(),
 	}
 	for _, c := range list {
 		c.OnUsageError = usageError

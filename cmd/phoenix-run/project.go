@@ -66,9 +66,13 @@ func writeStarter(dir string) ([]string, error) {
 func docCommand() *cli.Command {
 	return &cli.Command{
 		Name: "doc", Usage: "the reference of all builtins, or of the configuration, as Markdown", ArgsUsage: "[configuration]",
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "stubs", Usage: "the builtins as a Python stub file, for editors: phoenix-run doc --stubs > phoenix.pyi"}},
 		Action: func(c *cli.Context) error {
 			text := builtins.Reference()
-			if c.Args().First() == "configuration" {
+			switch {
+			case c.Bool("stubs"):
+				text = builtins.Stubs()
+			case c.Args().First() == "configuration":
 				text = config.Reference()
 			}
 			_, err := os.Stdout.WriteString(text)

@@ -15,7 +15,6 @@ import (
 	"phoenix-run/runner/event"
 	"phoenix-run/runner/journal"
 	"phoenix-run/runner/load"
-	"phoenix-run/runner/plan"
 )
 
 // job is one execution of a playbook.
@@ -148,6 +147,7 @@ func (j *job) execute(c *cli.Context) error {
 			j.resumeHint(run.ID)
 			return &shownError{errors.Join(errInterrupted, err)}
 		}
+		j.failureHint(run.ID)
 		return &shownError{err}
 	}
 	return nil
@@ -170,6 +170,13 @@ func (j *job) resumeHint(id string) {
 	}
 }
 
+// failureHint says where a failed apply is recorded, and how to go on with it.
+func (j *job) failureHint(id string) {
+	if j.mode == runner.Apply {
+		fmt.Fprintf(os.Stderr, "phoenix-run: all of this run is in %s; once it is mended, go on with: phoenix-run resume %s\n", journal.Path(j.env.state, id), id)
+	}
+}
+
 // tee gives each event to several sinks.
 type tee []event.Sink
 
@@ -184,18 +191,17 @@ func (t tee) Emit(e event.Event) {
 type lateJournal struct{ *journal.Journal }
 
 func (l *lateJournal) open(j *job, c *cli.Context, run *runner.Run) error {
+	earlier, salt, err := journal.Chain(j.env.state, j.resume)
+	if err != nil {
+		return err
+	}
 	header := journal.Header{Run: run.ID, Playbook: j.module.Path, Embedded: j.module.Embedded, Words: j.words,
-		Options: planOptions(c), Salt: plan.NewSalt(), Resumes: j.resume}
-	var err error
+		Options: planOptions(c), Salt: salt, Resumes: j.resume}
 	l.Journal, err = journal.Create(j.env.state, header, j.env.redactor.Redact)
 	if err != nil || j.resume == "" {
 		return err
 	}
-	records, err := journal.Read(j.env.state, j.resume)
-	if err != nil {
-		return err
-	}
-	l.Resume(records, askAgain(c.Bool("yes")))
+	l.Resume(earlier, askAgain(c.Bool("yes")))
 	return nil
 }
 

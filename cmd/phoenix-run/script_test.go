@@ -25,6 +25,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(execute(context.Background(), append([]string{"phoenix-run"}, os.Args[1:]...)))
+	}
 	testscript.Main(m, map[string]func(){
 		"phoenix-run": func() { os.Exit(execute(context.Background(), os.Args)) },
 	})
@@ -46,6 +49,10 @@ func TestScripts(t *testing.T) {
 			"token":    writeToken,
 			"schema":   checkSchema,
 			"replace":  replaceText,
+			"check":    checkPlays,
+
+			"resume-newest": resumeNewest,
+			"cut-off":       cutOff,
 		},
 	})
 }
@@ -176,4 +183,61 @@ func checkSchema(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("no request to Proxmox in %s", args[0])
 		}
 	}
+}
+
+// checkPlays PLAYBOOK…: each is planned, which changes nothing in the lab, and applied, which does what was
+// planned, all of it and nothing else; then it is planned again, and at most a command is left to do.
+func checkPlays(ts *testscript.TestScript, _ bool, args []string) {
+	for _, name := range args {
+		run := func(mode ...string) []string {
+			ts.Check(ts.Exec("phoenix-run", append(append([]string{"--lab", "--lab-dir", "lab", "--output", "json"}, mode...), name)...))
+			ts.Check(os.WriteFile(ts.MkAbs("events.jsonl"), []byte(ts.ReadFile("stdout")), 0o644))
+			listChanges(ts, false, []string{"events.jsonl", "changes"})
+			return strings.Fields(ts.ReadFile("changes"))
+		}
+		clearRequests(ts, false, []string{"lab"})
+		planned := run("--dry-run")
+		countRequests(ts, false, []string{"lab", "0"})
+		if applied := run(); !slices.Equal(planned, applied) {
+			ts.Fatalf("%s: planned %v, done %v", name, planned, applied)
+		}
+		if left := run("--dry-run"); slices.ContainsFunc(left, func(word string) bool {
+			return word == "create" || word == "update" || word == "delete" || word == "replace"
+		}) {
+			ts.Fatalf("%s: after the apply it would still do %v", name, left)
+		}
+		ts.Logf("%s: %v", name, planned)
+	}
+}
+
+// newestRun gives the id of the run that began last.
+func newestRun(ts *testscript.TestScript) string {
+	entries, err := os.ReadDir(ts.MkAbs(".phoenix/runs"))
+	ts.Check(err)
+	if len(entries) == 0 {
+		ts.Fatalf("there is no run")
+	}
+	return entries[len(entries)-1].Name()
+}
+
+// resumeNewest OPTION…: resumes the run that began last.
+func resumeNewest(ts *testscript.TestScript, neg bool, args []string) {
+	if err := ts.Exec("phoenix-run", append(args, "resume", newestRun(ts))...); (err != nil) != neg {
+		ts.Fatalf("resume: %v", err)
+	}
+}
+
+// cutOff PLAYBOOK: leaves the journal of a run of the playbook that was killed while its first command ran.
+func cutOff(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("phoenix-run", "--lab", "--lab-dir", "lab", args[0]))
+	path := ts.MkAbs(".phoenix/runs/" + newestRun(ts) + "/journal.jsonl")
+	text, err := os.ReadFile(path)
+	ts.Check(err)
+	_, intent, ok := strings.Cut(string(text), `"kind":"intent"`)
+	if !ok {
+		ts.Fatalf("no step was begun:\n%s", text)
+	}
+	line, _, _ := strings.Cut(intent, "\n")
+	keep := len(text) - len(intent) + len(line) + 1
+	ts.Check(os.WriteFile(path, text[:keep], 0o600))
 }

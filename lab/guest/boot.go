@@ -35,6 +35,9 @@ func (r *running) boot(resumed bool) {
 		return
 	}
 	if resumed {
+		if err := r.restoreLists(); err != nil {
+			r.g.Journal("kernel", err.Error())
+		}
 		r.init.restore()
 	} else {
 		r.g.clearRun()
@@ -46,6 +49,11 @@ func (r *running) boot(resumed bool) {
 	}
 	if err := r.g.root().WriteFile(sysctlPath("kernel.hostname"), []byte(r.g.Name()+"\n"), 0o644); err != nil {
 		r.g.Journal("kernel", err.Error())
+	}
+	if !resumed {
+		if err := r.mountAll(); err != nil {
+			r.g.Journal("systemd", err.Error())
+		}
 	}
 	r.units.startEnabled(r.ctx)
 	if err := r.g.Flush(); err != nil {

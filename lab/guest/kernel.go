@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"phoenix-run/lab/guest/account"
 	"phoenix-run/lab/guest/vfs"
 )
 
@@ -59,6 +60,35 @@ func (r *running) kernelFiles() error {
 	return errors.Join(append(errs, r.applySysctl(v))...)
 }
 
+// lastingState is under what a machine keeps the kernel's lists, for a lab that is started again: to the
+// machine that is no boot.
+const lastingState = "kernel"
+
+// restoreLists brings the lists back to what they were when the lab ended.
+func (r *running) restoreLists() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.g.LoadState(lastingState, &r.lasting)
+}
+
+// mountAll does at boot what /etc/fstab asks for.
+func (r *running) mountAll() error {
+	errs := []error{r.g.SaveState(lastingState, nil)}
+	user := account.User{Name: "root", Home: "/root", Shell: "/bin/bash"}
+	for _, argv := range [][]string{{"/usr/bin/mount", "-a"}, {"/usr/bin/swapon", "-a"}} {
+		out := &journalWriter{g: r.g, unit: "systemd"}
+		p := r.process(user, argv, strings.NewReader(""), out, out)
+		p.Audit = nil
+		wait, err := r.start(p)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		wait(r.ctx) // what can't be mounted, the journal tells
+	}
+	return errors.Join(errs...)
+}
+
 // lists puts the kernel's lists that programs change into the tree.
 func (r *running) lists(v *vfs.View) error {
 	r.mu.Lock()
@@ -76,9 +106,10 @@ func (r *running) lists(v *vfs.View) error {
 			},
 			Write: func(b []byte) error {
 				r.mu.Lock()
-				defer r.mu.Unlock()
 				r.lasting[key] = string(b)
-				return nil
+				all := maps.Clone(r.lasting)
+				r.mu.Unlock()
+				return r.g.SaveState(lastingState, all)
 			},
 		}))
 	}

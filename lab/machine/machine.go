@@ -49,6 +49,7 @@ type CloudInit struct {
 	IPConfig   []string // Proxmox's ipconfigN strings, by N: "ip=dhcp", "ip=10.0.0.5/24,gw=10.0.0.1"
 	Nameserver string
 	Search     string
+	Upgrade    bool              // packages are brought up to date at the first boot; Proxmox's default
 	Custom     map[string]string // cicustom files by part: user, network, meta, vendor
 }
 

@@ -28,6 +28,7 @@ type Template struct {
 	Node      string
 	Storage   string
 	DiskBytes int64
+	Image     string // the cloud image; "" for one that is made up
 }
 
 // DefaultTemplate is the template of the guide.
@@ -111,9 +112,12 @@ func (s *Server) seedTemplate(ctx context.Context, t Template) error {
 	return err
 }
 
-// cloudImage writes the image that a template was made of: a qcow2 header with the right size, as
+// cloudImage gives the image that a template was made of. Of one that is made up it writes a qcow2 header with the right size, as
 // nothing ever reads more of it.
 func (s *Server) cloudImage(t Template) (string, error) {
+	if t.Image != "" {
+		return t.Image, nil
+	}
 	path := filepath.Join(s.opts.Dir, "images", strings.ReplaceAll(t.Name, "/", "-")+".qcow2")
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", err

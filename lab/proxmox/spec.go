@@ -105,7 +105,7 @@ func (s *Server) cloudInit(id int, keys map[string]string) machine.CloudInit {
 	}
 	ci := machine.CloudInit{
 		User: keys["ciuser"], Password: keys["cipassword"], Nameserver: keys["nameserver"], Search: keys["searchdomain"],
-		SSHKeys: authorizedKeys(keys["sshkeys"]), Custom: s.customFiles(keys["cicustom"], s.nodeOf(id)),
+		SSHKeys: authorizedKeys(keys["sshkeys"]), Upgrade: keys["ciupgrade"] != "0", Custom: s.customFiles(keys["cicustom"], s.nodeOf(id)),
 	}
 	last := -1
 	for n := range indexLimits["ipconfig"] {

@@ -20,6 +20,9 @@ type Text struct{ v any }
 // TextOf makes a Text of a plain string.
 func TextOf(s string) Text { return Text{s} }
 
+// SecretText makes a Text of a secret.
+func SecretText(s secret.Value) Text { return Text{s} }
+
 // IsSet reports whether the caller gave it.
 func (t Text) IsSet() bool { return t.v != nil }
 
@@ -128,7 +131,12 @@ func want(kind string, v starlark.Value) error {
 	return fmt.Errorf("got %s, want %s", v.Type(), kind)
 }
 
+// setString takes bytes too: a file's name need not be UTF-8, which is all that a literal can hold.
 func setString(into reflect.Value, v starlark.Value) error {
+	if b, ok := v.(starlark.Bytes); ok {
+		into.SetString(string(b))
+		return nil
+	}
 	s, ok := starlark.AsString(v)
 	if !ok {
 		return want("string", v)

@@ -48,7 +48,7 @@ type Event struct {
 	Host     string         `json:"host,omitempty"`
 	Address  string         `json:"address,omitempty"`
 	Status   Status         `json:"status,omitempty"`
-	Change   *Change        `json:"change,omitempty"`
+	Change   *Change        `json:"change,omitempty"`   // of a step that is only likely to do nothing: action none
 	Position string         `json:"position,omitempty"` // file:line:column
 	Duration float64        `json:"duration,omitempty"` // seconds
 	Message  string         `json:"message,omitempty"`
@@ -81,6 +81,8 @@ type Counts struct {
 	Likely   int `json:"likely"`
 	Unknown  int `json:"unknown"`
 	Deferred int `json:"deferred"`
+	// Unchanged counts steps that find nothing to do as things are, but come after one that may change that.
+	Unchanged int `json:"likely_unchanged,omitempty"`
 }
 
 // Sink receives events in order, one at a time.

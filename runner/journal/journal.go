@@ -6,6 +6,7 @@ package journal
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -218,6 +219,27 @@ func Read(dir, run string) ([]Record, error) {
 		}
 		records = append(records, r)
 	}
+}
+
+// Chain gives the records of a run and of those that it resumed, oldest first, and the salt of their
+// digests, which all of a chain share; for the run "" no records, and a new salt.
+func Chain(dir, run string) (records []Record, salt []byte, err error) {
+	for run != "" {
+		one, err := Read(dir, run)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(one) == 0 || one[0].Header == nil {
+			return nil, nil, fmt.Errorf("run %s was cut off before it began", run)
+		}
+		records = append(one, records...)
+		run, salt = one[0].Header.Resumes, one[0].Header.Salt
+	}
+	if salt == nil {
+		salt = make([]byte, 32)
+		rand.Read(salt)
+	}
+	return records, salt, nil
 }
 
 // List gives the ids of the runs below dir, newest first.

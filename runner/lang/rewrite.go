@@ -6,6 +6,7 @@ import "go.starlark.net/syntax"
 const (
 	knownName   = "__known"   // the operand, and all it holds, may be looked at
 	decidedName = "__decided" // the operand itself may be looked at: truth, length, elements
+	methodsName = "__methods" // the operand, with methods that check their arguments
 	orPlanName  = "__or_plan" // x.or_plan(value), for x of any type: in an apply it is a plain value
 )
 
@@ -20,6 +21,9 @@ var lookingMethods = map[string]bool{
 	"symmetric_difference": true, "issubset": true, "issuperset": true,
 }
 
+// takingMethods look at the elements of their arguments, but not into them.
+var takingMethods = map[string]bool{"extend": true, "update": true}
+
 // receiverLooks are those of them that compare the elements of what they are called on.
 var receiverLooks = map[string]bool{"index": true, "count": true, "remove": true}
 
@@ -27,8 +31,13 @@ var receiverLooks = map[string]bool{"index": true, "count": true, "remove": true
 // any type without asking them, so that an Unknown would silently be unequal to everything and true.
 // Positions stay, so errors point at the operand.
 func rewrite(f *syntax.File) {
+	called := map[*syntax.DotExpr]bool{}
 	syntax.Walk(f, func(n syntax.Node) bool {
 		switch n := n.(type) {
+		case *syntax.DotExpr: // a method that is taken here and called elsewhere
+			if lookingMethods[n.Name.Name] && !called[n] {
+				n.X = call(methodsName, n.X)
+			}
 		case *syntax.BinaryExpr:
 			switch n.Op {
 			case syntax.EQL, syntax.NEQ, syntax.LT, syntax.GT, syntax.LE, syntax.GE,
@@ -74,6 +83,9 @@ func rewrite(f *syntax.File) {
 		case *syntax.DictEntry:
 			n.Key = check(knownName, n.Key)
 		case *syntax.CallExpr:
+			if dot, ok := n.Fn.(*syntax.DotExpr); ok {
+				called[dot] = true
+			}
 			rewriteCall(n)
 		}
 		return true
@@ -83,11 +95,13 @@ func rewrite(f *syntax.File) {
 func rewriteCall(call *syntax.CallExpr) {
 	dot, isDot := call.Fn.(*syntax.DotExpr)
 	if isDot && dot.Name.Name == "or_plan" {
-		call.Fn = &syntax.Ident{NamePos: dot.NamePos, Name: orPlanName}
+		start, _ := dot.Span()
+		call.Fn = &syntax.Ident{NamePos: start, Name: orPlanName}
 		call.Args = append([]syntax.Expr{dot.X}, call.Args...)
 		return
 	}
 	looks := isDot && lookingMethods[dot.Name.Name]
+	takes := isDot && takingMethods[dot.Name.Name]
 	if isDot && receiverLooks[dot.Name.Name] {
 		dot.X = check(knownName, dot.X)
 	}
@@ -110,8 +124,11 @@ func rewriteCall(call *syntax.CallExpr) {
 				continue
 			}
 		}
-		if looks {
+		switch {
+		case looks:
 			call.Args[i] = check(knownName, arg)
+		case takes:
+			call.Args[i] = check(decidedName, arg)
 		}
 	}
 }
@@ -142,6 +159,10 @@ func check(name string, e syntax.Expr) syntax.Expr {
 			return e
 		}
 	}
+	return call(name, e)
+}
+
+func call(name string, e syntax.Expr) syntax.Expr {
 	start, end := e.Span()
 	return &syntax.CallExpr{
 		Fn:     &syntax.Ident{NamePos: start, Name: name},

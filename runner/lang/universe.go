@@ -17,7 +17,7 @@ import (
 // arguments hold; shallowLookers look at the arguments alone.
 var (
 	deepLookers    = []string{"str", "repr", "sorted", "min", "max", "any", "all", "hash", "set"}
-	shallowLookers = []string{"bool", "len", "int", "float", "list", "tuple", "dict", "enumerate", "zip",
+	shallowLookers = []string{"bool", "len", "int", "float", "list", "tuple", "enumerate", "zip",
 		"reversed", "range", "ord", "chr", "abs", "type", "dir", "hasattr", "bytes"}
 )
 
@@ -27,8 +27,10 @@ func Universe() starlark.StringDict {
 	u := starlark.StringDict{
 		knownName:   starlark.NewBuiltin(knownName, checker(value.Known)),
 		decidedName: starlark.NewBuiltin(decidedName, checker(value.Decided)),
+		methodsName: starlark.NewBuiltin(methodsName, methods),
+		"getattr":   starlark.NewBuiltin("getattr", getattr),
 		"struct":    starlark.NewBuiltin("struct", starlarkstruct.Make),
-		"math":      math.Module,
+		"math":      mathModule(),
 		"json":      jsonModule(),
 		"known":     starlark.NewBuiltin("known", known),
 		orPlanName:  starlark.NewBuiltin("or_plan", orPlan),
@@ -39,6 +41,7 @@ func Universe() starlark.StringDict {
 	for _, name := range shallowLookers {
 		u[name] = guarded(name, value.Decided)
 	}
+	u["dict"] = guarded("dict", knownKeys)
 	return u
 }
 
@@ -49,6 +52,82 @@ func checker(check func(starlark.Value) error) func(*starlark.Thread, *starlark.
 		}
 		return args[0], nil
 	}
+}
+
+// methodsOf is a value whose methods check their arguments: for methods that are taken in one place and
+// called in another, where no rewriting sees what they are given.
+type methodsOf struct{ starlark.HasAttrs }
+
+// Attr gives a method that looks at its arguments with a check in front.
+func (m methodsOf) Attr(name string) (starlark.Value, error) {
+	v, err := m.HasAttrs.Attr(name)
+	if method, ok := v.(*starlark.Builtin); ok && lookingMethods[name] {
+		return guardedCall(method), err
+	}
+	return v, err
+}
+
+// withMethods gives v as methodsOf, if it is of one of the language's own types.
+func withMethods(v starlark.Value) starlark.Value {
+	switch v := v.(type) {
+	case starlark.String:
+		return methodsOf{v}
+	case starlark.Bytes:
+		return methodsOf{v}
+	case *starlark.List:
+		return methodsOf{v}
+	case *starlark.Dict:
+		return methodsOf{v}
+	case *starlark.Set:
+		return methodsOf{v}
+	}
+	return v
+}
+
+func methods(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+	return withMethods(args[0]), nil
+}
+
+// getattr is the language's own; the methods that it gives check their arguments.
+func getattr(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	if len(args) > 0 {
+		args = append(starlark.Tuple{withMethods(args[0])}, args[1:]...)
+	}
+	return starlark.Universe["getattr"].(*starlark.Builtin).CallInternal(thread, args, kwargs)
+}
+
+// guardedCall is fn with its receiver's elements and its arguments checked first, at any depth.
+func guardedCall(fn *starlark.Builtin) *starlark.Builtin {
+	return starlark.NewBuiltin(fn.Name(), func(thread *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		if receiverLooks[fn.Name()] {
+			if err := value.Known(fn.Receiver()); err != nil {
+				return nil, err
+			}
+		}
+		for _, arg := range args {
+			if err := value.Known(arg); err != nil {
+				return nil, err
+			}
+		}
+		for _, kv := range kwargs {
+			if err := value.Known(kv[1]); err != nil {
+				return nil, err
+			}
+		}
+		return fn.CallInternal(thread, args, kwargs)
+	})
+}
+
+// mathModule is the language's math, which computes with known numbers only.
+func mathModule() *starlarkstruct.Module {
+	members := starlark.StringDict{}
+	for name, member := range math.Module.Members {
+		if fn, ok := member.(*starlark.Builtin); ok {
+			member = guardedCall(fn)
+		}
+		members[name] = member
+	}
+	return &starlarkstruct.Module{Name: "math", Members: members}
 }
 
 // guarded is the language's own function, with its arguments checked first.
@@ -71,6 +150,28 @@ func guarded(name string, check func(starlark.Value) error) *starlark.Builtin {
 		}
 		return original.CallInternal(thread, args, kwargs)
 	})
+}
+
+// knownKeys checks the keys of a list of pairs, as dict takes it.
+func knownKeys(v starlark.Value) error {
+	if err := value.Decided(v); err != nil {
+		return err
+	}
+	pairs, ok := v.(starlark.Iterable)
+	if _, mapping := v.(starlark.IterableMapping); !ok || mapping {
+		return nil
+	}
+	for pair := range starlark.Elements(pairs) {
+		if err := value.Decided(pair); err != nil {
+			return err
+		}
+		if two, ok := pair.(starlark.Indexable); ok && two.Len() == 2 {
+			if err := value.Known(two.Index(0)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // checkedKey is the key function of sorted, min or max, whose results are compared.

@@ -32,6 +32,9 @@ type Cause struct {
 type Unknown struct {
 	From Address `json:"from"` // the operation that will tell
 	Attr string  `json:"attr"` // which of its results
+	// Lost says that the operation was done by a run that was cut off before it could record what it
+	// gave: no apply will tell any more.
+	Lost bool `json:"lost,omitempty"`
 }
 
 // KnownAfterApply is how an Unknown shows.
@@ -39,6 +42,17 @@ const KnownAfterApply = "(known after apply)"
 
 func (u Unknown) String() string               { return KnownAfterApply }
 func (u Unknown) MarshalJSON() ([]byte, error) { return json.Marshal(KnownAfterApply) }
+
+// FirstLost finds a lost value in v, at any depth.
+func FirstLost(v any) (lost Unknown, ok bool) {
+	leaves(v, func(v any) any {
+		if u, is := v.(Unknown); is && u.Lost && !ok {
+			lost, ok = u, true
+		}
+		return v
+	})
+	return lost, ok
+}
 
 // HasUnknown reports whether v is or holds an Unknown.
 func HasUnknown(v any) bool {

@@ -20,6 +20,7 @@ type View struct {
 	cells  map[Key]cell
 	marks  []mark
 	absent map[string]Cause // hosts that don't exist yet
+	last   map[string]Cause // the latest planned step by host
 	memo   map[Key]*memory
 }
 
@@ -45,7 +46,7 @@ type mark struct {
 
 // NewView makes an empty view.
 func NewView(planning bool) *View {
-	return &View{planning: planning, cells: map[Key]cell{}, absent: map[string]Cause{}, memo: map[Key]*memory{}}
+	return &View{planning: planning, cells: map[Key]cell{}, absent: map[string]Cause{}, last: map[string]Cause{}, memo: map[Key]*memory{}}
 }
 
 // Planning reports whether writes are predicted instead of done.
@@ -178,6 +179,26 @@ func (v *View) IsMissing(host string) (Cause, bool) {
 	defer v.mu.Unlock()
 	c, ok := v.absent[host]
 	return c, ok
+}
+
+// Touch records that the step changes its host.
+func (v *View) Touch(step Address) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.planning {
+		v.last[step.Host] = Cause{Address: step, Why: "comes first"}
+	}
+}
+
+// Touched gives the latest planned step on the host, if there is one: what a program that looks at
+// anything it likes would say after that step, nobody can tell.
+func (v *View) Touched(host string) *Cause {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if c, ok := v.last[host]; ok {
+		return &c
+	}
+	return nil
 }
 
 // forget drops remembered reads that m covers. The caller holds the lock.

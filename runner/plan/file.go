@@ -45,7 +45,7 @@ type Plan struct {
 type Step struct {
 	Address  op.Address        `json:"address"`
 	Position string            `json:"position"`
-	Before   string            `json:"before"` // digest; "" if the thing did not exist
+	Before   map[string]string `json:"before"` // digest of each attribute that is known; null if the thing did not exist
 	After    map[string]string `json:"after"`  // digest of each attribute that is known
 	Change   *event.Change     `json:"change"` // as people see it
 }

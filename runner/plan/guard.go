@@ -63,8 +63,8 @@ func (g *Guard) Allow(addr op.Address, change op.Change) error {
 		}
 	}
 	if step.Change.Confidence == op.Certain {
-		if have := g.digest.Attrs(change.Before); have != step.Before {
-			return refuse("%s has changed since the plan was made%s; plan again", addr, g.whatChanged(step, change))
+		if what, moved := g.moved(step, change); moved {
+			return refuse("%s has changed since the plan was made (%s); plan again", addr, what)
 		}
 	}
 	var differ []string
@@ -92,23 +92,23 @@ func inherited(change op.Change, name string) bool {
 	return ok && op.Equal(have, change.After[name])
 }
 
-// whatChanged names the attributes that are not as the plan saw them, from what people were shown.
-func (g *Guard) whatChanged(step Step, change op.Change) string {
+// moved reports whether the thing is not as the plan saw it, and in what. What the plan did not know of a
+// thing that an earlier of its steps makes is not compared.
+func (g *Guard) moved(step Step, change op.Change) (what string, moved bool) {
 	switch {
-	case step.Before == "" && change.Before != nil:
-		return " (it was not there)"
-	case step.Before != "" && change.Before == nil:
-		return " (it is gone)"
+	case step.Before == nil && change.Before == nil:
+		return "", false
+	case step.Before == nil:
+		return "it was not there", true
+	case change.Before == nil:
+		return "it is gone", true
 	}
 	var names []string
-	for name, v := range change.Before {
-		if shown, ok := step.Change.Before[name]; ok && !op.HasUnknown(shown) && !op.Equal(shown, v) {
+	for name, want := range step.Before {
+		if have, ok := change.Before[name]; !ok || g.digest.Value(have) != want {
 			names = append(names, name)
 		}
 	}
-	if len(names) == 0 {
-		return ""
-	}
 	slices.Sort(names)
-	return " (" + strings.Join(names, ", ") + ")"
+	return strings.Join(names, ", "), len(names) > 0
 }

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+	"strings"
 	"sync"
 
 	"phoenix-run/runner/event"
@@ -27,14 +29,23 @@ func NewRecorder(salt []byte) *Recorder {
 func (r *Recorder) Planned(addr op.Address, change op.Change) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	step := Step{Address: addr, Before: r.digest.Attrs(change.Before), After: map[string]string{}}
-	for name, v := range change.After {
-		if !op.HasUnknown(v) {
-			step.After[name] = r.digest.Value(v)
-		}
-	}
+	step := Step{Address: addr, Before: r.digests(change.Before), After: r.digests(change.After)}
 	r.byAddr[addr.String()] = len(r.steps)
 	r.steps = append(r.steps, step)
+}
+
+// digests gives the digest of each attribute that is known; nil for a thing that does not exist.
+func (r *Recorder) digests(attrs op.Attrs) map[string]string {
+	if attrs == nil {
+		return nil
+	}
+	out := make(map[string]string, len(attrs))
+	for name, v := range attrs {
+		if !op.HasUnknown(v) {
+			out[name] = r.digest.Value(v)
+		}
+	}
+	return out
 }
 
 // Emit takes what people see from the run's events.
@@ -57,5 +68,8 @@ func (r *Recorder) Emit(e event.Event) {
 func (r *Recorder) Fill(p *Plan) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	// Hosts are planned at the same time: by host, so that the same plan is the same file.
+	slices.SortStableFunc(r.steps, func(a, b Step) int { return strings.Compare(a.Address.Host, b.Address.Host) })
+	slices.SortStableFunc(r.deferred, func(a, b Deferral) int { return strings.Compare(a.Host, b.Host) })
 	p.Steps, p.Deferred, p.Counts, p.Salt = r.steps, r.deferred, r.counts, r.digest.Salt
 }

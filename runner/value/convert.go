@@ -25,7 +25,7 @@ func FromGo(v any) starlark.Value {
 	case secret.Value:
 		return NewSecret(v)
 	case op.Unknown:
-		return NewUnknown(v.From, v.Attr)
+		return UnknownOf(v)
 	case []any:
 		list := make([]starlark.Value, len(v))
 		for i, e := range v {

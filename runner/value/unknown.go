@@ -26,10 +26,19 @@ func NewUnknown(from op.Address, attr string) Unknown {
 	return Unknown{op.Unknown{From: from, Attr: attr}}
 }
 
+// UnknownOf makes the Starlark value of u.
+func UnknownOf(u op.Unknown) Unknown {
+	opaqueMade.Store(true)
+	return Unknown{u}
+}
+
 // UnknownError stops a plan where a program looks at what only an apply can know.
 type UnknownError struct{ Value op.Unknown }
 
 func (e *UnknownError) Error() string {
+	if e.Value.Lost {
+		return fmt.Sprintf("%s is lost: the run that did that step was cut off before it could record it; resume once more, and have the step done again", Describe(e.Value))
+	}
 	return fmt.Sprintf("%s is known only after apply", Describe(e.Value))
 }
 
@@ -67,7 +76,7 @@ func (u Unknown) Get(k starlark.Value) (starlark.Value, bool, error) {
 }
 
 func (u Unknown) part(suffix string) Unknown {
-	return Unknown{op.Unknown{From: u.Value.From, Attr: u.Value.Attr + suffix}}
+	return Unknown{op.Unknown{From: u.Value.From, Attr: u.Value.Attr + suffix, Lost: u.Value.Lost}}
 }
 
 // Binary lets arithmetic and joining flow; % would format, and so looks.

@@ -41,7 +41,7 @@ func mountLines(p *proc.Proc, file string) []mountLine {
 func putMounts(p *proc.Proc, list []mountLine) error {
 	var b strings.Builder
 	for _, m := range list {
-		fmt.Fprintf(&b, "%s %s %s %s 0 0\n", m.source, strings.ReplaceAll(m.target, " ", `\040`), m.kind, m.options)
+		fmt.Fprintf(&b, "%s %s %s %s 0 0\n", strings.ReplaceAll(m.source, " ", `\040`), strings.ReplaceAll(m.target, " ", `\040`), m.kind, m.options)
 	}
 	return p.FS.WriteFile("/proc/mounts", []byte(b.String()), 0o444)
 }

@@ -1,0 +1,10 @@
+package host_test
+
+import (
+	"testing"
+
+	"phoenix-run/builtins/host/hosttest"
+)
+
+// TestOperations applies every operation to a real Debian tree behind a real sshd.
+func TestOperations(t *testing.T) { hosttest.Run(t, hosttest.Start(t), hosttest.Cases()) }
