@@ -78,8 +78,13 @@ func (w *world) state() []string {
 
 const fleetSize = 20
 
-// seeds is how many fault scripts are gone through.
-const seeds = 50
+// rounds gives how many of n rounds are gone through.
+func rounds(n int) int {
+	if raced {
+		return max(1, n/10)
+	}
+	return n
+}
 
 // TestFaults: with a tenth of all requests going wrong in one of Proxmox's ways, the environment comes
 // up as without faults.
@@ -92,7 +97,7 @@ func TestFaults(t *testing.T) {
 	}
 	slots := make(chan struct{}, 10)
 	t.Run("seeds", func(t *testing.T) {
-		for seed := range uint64(seeds) {
+		for seed := range uint64(rounds(50)) {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				t.Parallel()
 				slots <- struct{}{}
@@ -126,7 +131,11 @@ func TestKilledAtAnyRequest(t *testing.T) {
 	w.must(runner.Apply, "letsgo")
 	storm.on.Store(false)
 	want := w.state()
-	for at := 1; ; at++ {
+	step := 1
+	if raced {
+		step = 7
+	}
+	for at := 1; ; at += step {
 		var reached atomic.Bool
 		ctx, kill := context.WithCancelCause(t.Context())
 		var seen atomic.Int32

@@ -62,7 +62,7 @@ def marker(host, vm):
 // TestTwoHundredMachines: a dry run of an environment that is as declared asks Proxmox at most four
 // times, and three times for each machine.
 func TestTwoHundredMachines(t *testing.T) {
-	const n = 200
+	n := rounds(200)
 	w, info := overSSH(t, wholelab.Options{Latency: 5 * time.Millisecond, Speed: instant, BootTime: time.Millisecond, CloudInitTime: time.Millisecond})
 	if err := os.MkdirAll(filepath.Join(w.dir, "features"), 0o700); err != nil {
 		t.Fatal(err)
