@@ -23,7 +23,7 @@ deps:
 	scripts/test-deps
 
 test: deps
-	go test $(RACE) ./...
+	go test -timeout 25m $(RACE) ./...
 
 check:
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }
