@@ -3,6 +3,7 @@ package pve
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -71,6 +72,32 @@ func (a *Agent) Exec(ctx context.Context, argv []string, input []byte, readOnly 
 	if len(input) > 0 {
 		params["input-data"] = latin1(input)
 	}
+	deadline := time.Now().Add(agentPatience)
+	for pause := 50 * time.Millisecond; ; pause = min(pause*2, 2*time.Second) {
+		r, err := a.exec(ctx, params)
+		if err == nil || !again(err, readOnly) || time.Now().After(deadline) {
+			return r, err
+		}
+		if sleepErr := sleep(ctx, jitter(pause)); sleepErr != nil {
+			return Result{}, errors.Join(err, sleepErr)
+		}
+	}
+}
+
+// agentPatience is how long an agent that does not answer is asked again within one call.
+const agentPatience = 30 * time.Second
+
+// again reports whether a command may be sent once more: one that only reads in any case, another only
+// if it certainly was not begun.
+func again(err error, readOnly bool) bool {
+	if readOnly && (errors.Is(err, ErrMaybeDone) || errors.Is(err, ErrResultLost) || has(err, "got timeout")) {
+		return true
+	}
+	return has(err, "QEMU guest agent is not running", "qga socket") || isTransient(err) && !has(err, "got timeout")
+}
+
+// exec starts a program and waits for its end.
+func (a *Agent) exec(ctx context.Context, params map[string]any) (Result, error) {
 	var started struct {
 		PID number `json:"pid"`
 	}
@@ -80,9 +107,14 @@ func (a *Agent) Exec(ctx context.Context, argv []string, input []byte, readOnly 
 	return a.finish(ctx, int(started.PID))
 }
 
+// finishPatience is how long the agent may be silent while a command runs: it may be under load, or
+// restart, or the machine may reboot, which ends the command.
+const finishPatience = 2 * time.Minute
+
 // finish polls for the end of a command, often at first: most take milliseconds.
 func (a *Agent) finish(ctx context.Context, pid int) (Result, error) {
 	query := url.Values{"pid": {fmt.Sprint(pid)}}
+	answered := time.Now()
 	for pause := 3 * time.Millisecond; ; pause = min(pause*2, 300*time.Millisecond) {
 		var s struct {
 			Exited       number `json:"exited"`
@@ -97,7 +129,7 @@ func (a *Agent) finish(ctx context.Context, pid int) (Result, error) {
 		switch {
 		case has(err, "Invalid parameter 'pid'"):
 			return Result{}, fmt.Errorf("guest agent of VM %d: %w", a.id, ErrResultLost)
-		case err != nil && (isTransient(err) || IsAgentNotReady(err)):
+		case err != nil && (isTransient(err) || IsAgentNotReady(err)) && time.Since(answered) < finishPatience:
 			// the command goes on in the guest: ask again
 		case err != nil:
 			return Result{}, fmt.Errorf("guest agent of VM %d: %w", a.id, err)
@@ -108,6 +140,8 @@ func (a *Agent) finish(ctx context.Context, pid int) (Result, error) {
 				r.Code = 128 + int(s.Signal)
 			}
 			return r, nil
+		default:
+			answered = time.Now()
 		}
 		if err := sleep(ctx, pause); err != nil {
 			return Result{}, fmt.Errorf("guest agent of VM %d: process %d is still running: %w", a.id, pid, err)
@@ -126,10 +160,19 @@ func (a *Agent) WriteFile(ctx context.Context, path string, content []byte) erro
 	}
 	defer unlock()
 	params := map[string]any{"file": path, "content": base64.StdEncoding.EncodeToString(content), "encode": 0}
-	if err := a.client.post(ctx, a.path("file-write"), params, nil); err != nil {
-		return fmt.Errorf("guest agent of VM %d: %s: %w", a.id, path, err)
+	deadline := time.Now().Add(agentPatience)
+	for pause := 50 * time.Millisecond; ; pause = min(pause*2, 2*time.Second) {
+		err := a.client.post(ctx, a.path("file-write"), params, nil)
+		switch {
+		case err == nil:
+			return nil
+		case !again(err, true) || time.Now().After(deadline): // the whole file again: it is the same then
+			return fmt.Errorf("guest agent of VM %d: %s: %w", a.id, path, err)
+		}
+		if sleepErr := sleep(ctx, jitter(pause)); sleepErr != nil {
+			return fmt.Errorf("guest agent of VM %d: %s: %w", a.id, path, errors.Join(err, sleepErr))
+		}
 	}
-	return nil
 }
 
 // ReadFile reads at most 16 MiB of a file, and says whether there was more.
@@ -165,49 +208,82 @@ type Address struct {
 
 // Interfaces lists the guest's network cards.
 func (a *Agent) Interfaces(ctx context.Context) ([]Interface, error) {
+	return a.interfaces(ctx, a.client.get)
+}
+
+func (a *Agent) interfaces(ctx context.Context, get func(context.Context, string, url.Values, any) error) ([]Interface, error) {
 	unlock, err := a.lock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
 	var answer struct {
-		Result []struct {
-			Name      string    `json:"name"`
-			MAC       string    `json:"hardware-address"`
-			Addresses []Address `json:"ip-addresses"`
-		} `json:"result"`
+		Result json.RawMessage `json:"result"`
 	}
-	if err := a.client.get(ctx, a.path("network-get-interfaces"), nil, &answer); err != nil {
+	if err := get(ctx, a.path("network-get-interfaces"), nil, &answer); err != nil {
 		return nil, fmt.Errorf("guest agent of VM %d: %w", a.id, err)
 	}
-	list := make([]Interface, len(answer.Result))
-	for i, r := range answer.Result {
+	var rows []struct {
+		Name      string    `json:"name"`
+		MAC       string    `json:"hardware-address"`
+		Addresses []Address `json:"ip-addresses"`
+	}
+	if err := json.Unmarshal(answer.Result, &rows); err != nil {
+		// The agent's own refusals come as results.
+		return nil, fmt.Errorf("guest agent of VM %d: network-get-interfaces: %w: %s", a.id, errNoInterfaces, answer.Result)
+	}
+	list := make([]Interface, len(rows))
+	for i, r := range rows {
 		list[i] = Interface{r.Name, r.MAC, r.Addresses}
 	}
 	return list, nil
 }
 
-// WaitReady waits until the agent answers; progress is told what the machine does meanwhile.
-func (a *Agent) WaitReady(ctx context.Context, progress Progress) error {
+// errNoInterfaces marks an agent that answers, but not with interfaces.
+var errNoInterfaces = errors.New("the agent does not tell its interfaces")
+
+// WaitReady waits until the agent answers, and gives the guest's network cards, nil if it does not
+// tell them. progress is told what the machine does meanwhile. It does not wait for a machine that is off.
+func (a *Agent) WaitReady(ctx context.Context, progress Progress) ([]Interface, error) {
 	told := ""
 	for pause := 50 * time.Millisecond; ; pause = min(pause*3/2, 2*time.Second) {
-		err := a.Ping(ctx)
+		found, err := a.interfaces(ctx, a.client.getOnce)
 		switch {
-		case err == nil:
-			return nil
+		case err == nil, errors.Is(err, errNoInterfaces):
+			return found, nil
 		case ctx.Err() != nil:
-			return fmt.Errorf("the guest agent of VM %d does not answer (is qemu-guest-agent installed and running in it?): %w", a.id, context.Cause(ctx))
+			return nil, a.silent(ctx)
 		case !IsAgentNotReady(err) && !isTransient(err) && !errors.Is(err, ErrMaybeDone):
-			return fmt.Errorf("guest agent of VM %d: %w", a.id, err)
+			return nil, err
 		}
-		if text := err.Error(); progress != nil && text != told {
+		status, statusErr := a.client.Status(ctx, a.node, a.id)
+		switch {
+		case ctx.Err() != nil:
+			return nil, a.silent(ctx)
+		case statusErr != nil:
+			return nil, statusErr
+		case status.Status == "stopped" && status.Lock == "":
+			return nil, fmt.Errorf("VM %d is stopped, so its guest agent can't answer: it was stopped, or has powered off, while it was waited for", a.id)
+		}
+		if text := status.String() + ": " + err.Error(); progress != nil && text != told {
 			told = text
 			progress(text)
 		}
 		if err := sleep(ctx, pause); err != nil {
-			return fmt.Errorf("the guest agent of VM %d does not answer (is qemu-guest-agent installed and running in it?): %w", a.id, err)
+			return nil, a.silent(ctx)
 		}
 	}
+}
+
+// silent is the error of an agent that has not answered in time, with what the machine did at the end.
+func (a *Agent) silent(ctx context.Context) error {
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	doing := "what it does can't be read"
+	if status, err := a.client.Status(late, a.node, a.id); err == nil {
+		doing = "it is " + status.String()
+	}
+	return fmt.Errorf("the guest agent of VM %d does not answer (%s); is qemu-guest-agent installed and running in it? %w", a.id, doing, context.Cause(ctx))
 }
 
 // latin1 makes a text whose characters are the bytes: Proxmox makes one byte of each character.

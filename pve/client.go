@@ -28,7 +28,7 @@ type Options struct {
 	Fingerprint string // sha256 of the certificate, in hex, with or without colons
 	// ReadOnly refuses everything that could change something before it leaves the process.
 	ReadOnly bool
-	// MaxInFlight bounds the requests under way at once; 0: 8.
+	// MaxInFlight bounds the requests under way at once on each node, and on the cluster; 0: 8.
 	MaxInFlight int
 	// ClonesPerStorage bounds the clones under way at once on one storage; 0: 4.
 	ClonesPerStorage int
@@ -86,12 +86,15 @@ func (c *Client) Close() error {
 // Requests tells how many requests were sent.
 func (c *Client) Requests() int64 { return c.transport.sent.Load() }
 
-// get reads, and asks again a few times where a node or the way to it falters: that harms nothing.
+// readPatience bounds how long a read is asked again where a node or the way to it falters.
+const readPatience = 30 * time.Second
+
+// get reads, and asks again where a node or the way to it falters: that harms nothing.
 func (c *Client) get(ctx context.Context, path string, query url.Values, into any) error {
-	const tries = 5
-	for n, pause := 1, 100*time.Millisecond; ; n, pause = n+1, pause*3 {
+	deadline := time.Now().Add(min(readPatience, c.options.LockWait))
+	for pause := 50 * time.Millisecond; ; pause = min(pause*2, 5*time.Second) {
 		err := c.getOnce(ctx, path, query, into)
-		if err == nil || n == tries || !isTransient(err) || ctx.Err() != nil {
+		if err == nil || !isTransient(err) || ctx.Err() != nil || time.Now().After(deadline) {
 			return err
 		}
 		if sleepErr := sleep(ctx, jitter(pause)); sleepErr != nil {

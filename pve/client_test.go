@@ -242,6 +242,9 @@ func TestAgent(t *testing.T) {
 			}
 			return "200 OK", `{"data":{"exited":1,"signal":9,"out-data":"Ã©","out-truncated":1}}`
 		}
+		if strings.HasSuffix(r.URL.Path, "/status/current") {
+			return "200 OK", `{"data":{"status":"running","qmpstatus":"running","uptime":120}}`
+		}
 		return "500 QEMU guest agent is not running", ""
 	}))
 	r, err := c.Agent("pve", 7).Exec(t.Context(), []string{"x"}, nil, false)
@@ -253,7 +256,7 @@ func TestAgent(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
-	if err := c.Agent("pve", 7).WaitReady(ctx, nil); err == nil || !strings.Contains(err.Error(), "qemu-guest-agent") {
+	if _, err := c.Agent("pve", 7).WaitReady(ctx, nil); err == nil || !strings.Contains(err.Error(), "it is running for 2m0s); is qemu-guest-agent installed") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -90,6 +90,11 @@ func IsLocked(err error) bool {
 // IsAlreadyExists reports whether the id is taken.
 func IsAlreadyExists(err error) bool { return has(err, "already exists") }
 
+// IsChangedMeanwhile reports whether the configuration is not what it was when it was read.
+func IsChangedMeanwhile(err error) bool {
+	return has(err, "checksum mismatch", "detected modified configuration")
+}
+
 // IsAgentNotReady reports whether the guest agent may answer later.
 func IsAgentNotReady(err error) bool {
 	return has(err, "QEMU guest agent is not running", "got timeout", "is not running", "qga socket", "not available", "not ready")

@@ -64,6 +64,11 @@ func (p Properties) With(key, value string) Properties {
 	return append(out, Property{key, value})
 }
 
+// Without gives a copy that lacks the key.
+func (p Properties) Without(key string) Properties {
+	return slices.DeleteFunc(slices.Clone(p), func(e Property) bool { return e.Key == key })
+}
+
 // netModels are the network cards that Proxmox knows; the model is the key of the MAC address.
 var netModels = []string{"virtio", "e1000", "e1000e", "e1000-82540em", "e1000-82544gc", "e1000-82545em", "i82551",
 	"i82557b", "i82559er", "ne2k_isa", "ne2k_pci", "pcnet", "rtl8139", "vmxnet3"}

@@ -87,43 +87,62 @@ type Config map[string]string
 
 // Config reads a machine's configuration, with pending changes taken as made.
 func (c *Client) Config(ctx context.Context, node string, id int) (Config, error) {
-	return c.config(ctx, node, id, nil)
-}
-
-func (c *Client) config(ctx context.Context, node string, id int, query url.Values) (Config, error) {
 	var raw map[string]json.RawMessage
-	if err := c.get(ctx, vmPath(node, id)+"/config", query, &raw); err != nil {
+	if err := c.get(ctx, vmPath(node, id)+"/config", nil, &raw); err != nil {
 		return nil, fmt.Errorf("reading the configuration of VM %d: %w", id, err)
 	}
 	config := make(Config, len(raw))
-	for key, text := range raw {
-		var s string
-		if json.Unmarshal(text, &s) != nil {
-			s = string(text) // a number
-		}
-		config[key] = s
+	for key, value := range raw {
+		config[key] = text(value)
 	}
 	return config, nil
 }
 
-// Pending lists the keys whose change waits for a restart.
-func (c *Client) Pending(ctx context.Context, node string, id int) ([]string, error) {
+// Settings are a machine's configuration in its two forms.
+type Settings struct {
+	Config           // with pending changes taken as made
+	Live    Config   // what is in effect now
+	Pending []string // the keys whose change waits for a restart, sorted
+}
+
+// Settings reads both forms of a machine's configuration, in one request.
+func (c *Client) Settings(ctx context.Context, node string, id int) (Settings, error) {
 	var rows []struct {
 		Key     string          `json:"key"`
+		Value   json.RawMessage `json:"value"`
 		Pending json.RawMessage `json:"pending"`
 		Delete  number          `json:"delete"`
 	}
 	if err := c.get(ctx, vmPath(node, id)+"/pending", nil, &rows); err != nil {
-		return nil, fmt.Errorf("reading what is pending for VM %d: %w", id, err)
+		return Settings{}, fmt.Errorf("reading the configuration of VM %d: %w", id, err)
 	}
-	var keys []string
+	s := Settings{Config: Config{}, Live: Config{}}
 	for _, r := range rows {
-		if r.Pending != nil || r.Delete != 0 {
-			keys = append(keys, r.Key)
+		if r.Value != nil {
+			s.Live[r.Key] = text(r.Value)
+			s.Config[r.Key] = text(r.Value)
 		}
+		switch {
+		case r.Delete != 0:
+			delete(s.Config, r.Key)
+		case r.Pending != nil:
+			s.Config[r.Key] = text(r.Pending)
+		default:
+			continue
+		}
+		s.Pending = append(s.Pending, r.Key)
 	}
-	sort.Strings(keys)
-	return keys, nil
+	sort.Strings(s.Pending)
+	return s, nil
+}
+
+// text gives a value that Proxmox writes as text or as a number.
+func text(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) != nil {
+		return string(raw)
+	}
+	return s
 }
 
 // Status is what a machine does now.
@@ -134,6 +153,21 @@ type Status struct {
 	Uptime int64
 	Agent  bool
 	HA     bool
+}
+
+// String tells it to people: "running for 2m0s", "paused", "stopped, locked (backup)".
+func (s Status) String() string {
+	text := s.Status
+	switch {
+	case s.QMP != "" && s.QMP != s.Status:
+		text = s.QMP
+	case s.Status == "running":
+		text += " for " + (time.Duration(s.Uptime) * time.Second).String()
+	}
+	if s.Lock != "" {
+		text += ", locked (" + s.Lock + ")"
+	}
+	return text
 }
 
 // Status reads what a machine does now.
@@ -214,23 +248,24 @@ func vmPath(node string, id int) string {
 
 // Settled reads a machine's configuration once nothing is being done to it as a whole: a machine that
 // is just being cloned, moved or restored has no configuration to rely on.
-func (c *Client) Settled(ctx context.Context, node string, id int) (Config, error) {
+func (c *Client) Settled(ctx context.Context, node string, id int) (Settings, error) {
 	deadline := time.Now().Add(c.options.LockWait)
 	for {
-		config, err := c.Config(ctx, node, id)
+		settings, err := c.Settings(ctx, node, id)
 		if err != nil {
-			return nil, err
+			return settings, err
 		}
-		switch config["lock"] {
+		lock := settings.Live["lock"]
+		switch lock {
 		case "clone", "create", "migrate", "rollback":
 		default:
-			return config, nil
+			return settings, nil
 		}
 		if time.Now().After(deadline) {
-			return nil, fmt.Errorf("VM %d is locked (%s) and does not become free; if nothing works on it any more: qm unlock %d on node %s", id, config["lock"], id, node)
+			return settings, fmt.Errorf("VM %d is locked (%s) and does not become free; if nothing works on it any more: qm unlock %d on node %s", id, lock, id, node)
 		}
 		if err := sleep(ctx, 500*time.Millisecond); err != nil {
-			return nil, err
+			return settings, err
 		}
 	}
 }

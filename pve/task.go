@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -132,7 +133,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 }
 
 // retry sends again what Proxmox refused without doing anything, such as a lock, until LockWait is
-// over. What may have been done is never sent again here: look decides, if there is one, whether it was.
+// over. What may have been done is never sent again before look has said that it was not done; without
+// look it is not sent again at all.
 func (c *Client) retry(ctx context.Context, send func() error, look func() (done bool, err error)) error {
 	deadline := time.Now().Add(c.options.LockWait)
 	for pause := 100 * time.Millisecond; ; pause = min(pause*2, 5*time.Second) {
@@ -141,40 +143,42 @@ func (c *Client) retry(ctx context.Context, send func() error, look func() (done
 		case err == nil:
 			return nil
 		case errors.Is(err, ErrMaybeDone) && look != nil:
-			done, lookErr := c.lookUntilSure(ctx, look)
+			done, lookErr := lookUntilSure(ctx, look)
 			if lookErr != nil {
 				return errors.Join(err, lookErr)
 			}
 			if done {
 				return nil
 			}
-		case !isTransient(err) || time.Now().After(deadline):
+		case !isTransient(err):
 			return err
 		}
-		if err := sleep(ctx, jitter(pause)); err != nil {
+		if time.Now().After(deadline) {
 			return err
+		}
+		if sleepErr := sleep(ctx, jitter(pause)); sleepErr != nil {
+			return errors.Join(err, sleepErr)
 		}
 	}
 }
 
 // lookUntilSure looks whether a lost request was carried out. Since it may still be under way, only a
-// second look, some time later, says no.
-func (c *Client) lookUntilSure(ctx context.Context, look func() (bool, error)) (bool, error) {
-	for n := range 3 {
+// look some time later says no.
+func lookUntilSure(ctx context.Context, look func() (bool, error)) (bool, error) {
+	for _, pause := range []time.Duration{0, 100 * time.Millisecond, 400 * time.Millisecond, 1500 * time.Millisecond} {
+		if err := sleep(ctx, pause); err != nil {
+			return false, err
+		}
 		done, err := look()
 		if done || (err != nil && !isTransient(err)) {
 			return done, err
-		}
-		if n < 2 {
-			if err := sleep(ctx, time.Second); err != nil {
-				return false, err
-			}
 		}
 	}
 	return false, nil
 }
 
-// task sends a request that starts a task, and follows it.
+// task sends a request that starts a task, and follows it. look tells by the result whether a lost
+// request was carried out.
 func (c *Client) task(ctx context.Context, what string, progress Progress, send func(upid *string) error, look func() (bool, error)) error {
 	return c.retry(ctx, func() error {
 		var upid string
@@ -183,6 +187,55 @@ func (c *Client) task(ctx context.Context, what string, progress Progress, send 
 		}
 		return c.wait(ctx, what, upid, progress)
 	}, look)
+}
+
+// tracked is task for what leaves nothing behind that would tell: a lost request is looked for among
+// the node's tasks, by its kind and the id it works on, and followed if it is there.
+func (c *Client) tracked(ctx context.Context, what, node, kind, id string, progress Progress, send func(upid *string) error) error {
+	last, err := c.lastTask(ctx, node, kind, id)
+	if err != nil {
+		return wrap(what, err)
+	}
+	return c.task(ctx, what, progress, func(upid *string) error {
+		err := send(upid)
+		if *upid != "" {
+			last = *upid
+		}
+		return err
+	}, func() (bool, error) {
+		now, err := c.lastTask(ctx, node, kind, id)
+		if err != nil || now == last {
+			return false, err
+		}
+		last = now
+		if err = c.wait(ctx, what, now, progress); isTransient(err) {
+			return false, nil // it ran, and did nothing
+		}
+		return err == nil, err
+	})
+}
+
+// lastTask gives the newest task of a kind on a VM or file, or "".
+func (c *Client) lastTask(ctx context.Context, node, kind, id string) (string, error) {
+	var rows []struct {
+		UPID  string `json:"upid"`
+		ID    string `json:"id"`
+		Start number `json:"starttime"`
+	}
+	query := url.Values{"typefilter": {kind}, "source": {"all"}, "limit": {"200"}}
+	if _, err := strconv.Atoi(id); err == nil {
+		query.Set("vmid", id)
+	}
+	if err := c.get(ctx, "/nodes/"+url.PathEscape(node)+"/tasks", query, &rows); err != nil {
+		return "", err
+	}
+	newest, start := "", number(-1)
+	for _, r := range rows {
+		if r.ID == id && (r.Start > start || r.Start == start && r.UPID > newest) {
+			newest, start = r.UPID, r.Start
+		}
+	}
+	return newest, nil
 }
 
 func wrap(what string, err error) error { return fmt.Errorf("%s: %w", what, err) }

@@ -31,13 +31,16 @@ type transport struct {
 	options  Options
 	base     string
 	sent     atomic.Int64
-	inFlight chan struct{}
+	inFlight *slots // by node
 
 	mu     sync.Mutex
 	ticket secret.Value
 	csrf   string
 	made   time.Time
 }
+
+// ticketPatience is how long a fresh ticket may be refused: the nodes may have to agree on a new key first.
+const ticketPatience = 10 * time.Second
 
 // ticketLife is when a ticket is renewed; Proxmox takes it for two hours.
 const ticketLife = 90 * time.Minute
@@ -52,10 +55,10 @@ func newTransport(o Options, base string) (*transport, error) {
 		DialContext:         (&net.Dialer{Timeout: 15 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
 		TLSClientConfig:     config,
 		TLSHandshakeTimeout: 15 * time.Second,
-		MaxIdleConnsPerHost: o.MaxInFlight,
+		MaxIdleConnsPerHost: 4 * o.MaxInFlight,
 		IdleConnTimeout:     90 * time.Second,
 	}
-	return &transport{inner: inner, options: o, base: base, inFlight: make(chan struct{}, o.MaxInFlight)}, nil
+	return &transport{inner: inner, options: o, base: base, inFlight: newSlots(o.MaxInFlight)}, nil
 }
 
 // CertificateError says which certificate was presented, so that people can compare and pin it.
@@ -128,23 +131,45 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.options.ReadOnly && req.Method != http.MethodGet && req.Context().Value(readOnlyKey{}) == nil {
 		return nil, fmt.Errorf("%w (%s %s)", ErrPlanWrite, req.Method, path)
 	}
-	select {
-	case t.inFlight <- struct{}{}:
-	case <-req.Context().Done():
-		return nil, context.Cause(req.Context())
+	release, err := t.inFlight.take(req.Context(), nodeOf(path))
+	if err != nil {
+		return nil, err
 	}
-	defer func() { <-t.inFlight }()
-	resp, err := t.signed(req, path)
-	var e *Error
-	if t.options.Token.IsZero() && errors.As(err, &e) && e.Status == http.StatusUnauthorized {
-		t.mu.Lock()
-		t.ticket = secret.Value{} // a node may have forgotten it before its time
-		t.mu.Unlock()
-		if again, rewindErr := rewind(req); rewindErr == nil {
-			return t.signed(again, path)
+	defer release()
+	deadline := time.Now().Add(ticketPatience)
+	for pause := time.Duration(0); ; pause = min(2*pause+50*time.Millisecond, time.Second) {
+		resp, ticket, err := t.signed(req, path)
+		var e *Error
+		if err == nil || ticket.IsZero() || time.Now().After(deadline) || !errors.As(err, &e) || e.Status != http.StatusUnauthorized {
+			return resp, err
+		}
+		if sleepErr := sleep(req.Context(), jitter(pause)); sleepErr != nil {
+			return nil, errors.Join(err, sleepErr)
+		}
+		t.forget(ticket) // a node may have forgotten it before its time
+		if req, err = rewind(req); err != nil {
+			return nil, errors.Join(e, err)
 		}
 	}
-	return resp, err
+}
+
+// nodeOf gives the node that a path is about; "" for the cluster.
+func nodeOf(path string) string {
+	rest, ok := strings.CutPrefix(path, "/nodes/")
+	if !ok {
+		return ""
+	}
+	node, _, _ := strings.Cut(rest, "/")
+	return node
+}
+
+// forget drops a ticket that was refused, unless someone has got a new one meanwhile.
+func (t *transport) forget(ticket secret.Value) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ticket.Reveal() == ticket.Reveal() {
+		t.ticket = secret.Value{}
+	}
 }
 
 func rewind(req *http.Request) (*http.Request, error) {
@@ -160,19 +185,23 @@ func rewind(req *http.Request) (*http.Request, error) {
 	return again, err
 }
 
-func (t *transport) signed(req *http.Request, path string) (*http.Response, error) {
+// signed sends a request as the configured user, and tells which ticket it used, if one.
+func (t *transport) signed(req *http.Request, path string) (*http.Response, secret.Value, error) {
 	req = req.Clone(req.Context())
+	var ticket secret.Value
 	if t.options.Token.IsZero() {
-		ticket, csrf, err := t.session(req.Context())
-		if err != nil {
-			return nil, err
+		var csrf string
+		var err error
+		if ticket, csrf, err = t.session(req.Context()); err != nil {
+			return nil, secret.Value{}, err
 		}
 		req.Header.Set("Cookie", "PVEAuthCookie="+ticket.Reveal())
 		req.Header.Set("CSRFPreventionToken", csrf)
 	} else {
 		req.Header.Set("Authorization", "PVEAPIToken="+t.options.Token.Reveal())
 	}
-	return t.send(req, path)
+	resp, err := t.send(req, path)
+	return resp, ticket, err
 }
 
 func (t *transport) send(req *http.Request, path string) (*http.Response, error) {
@@ -241,15 +270,9 @@ func (t *transport) session(ctx context.Context) (secret.Value, string, error) {
 	if !t.ticket.IsZero() && time.Since(t.made) < ticketLife {
 		return t.ticket, t.csrf, nil
 	}
-	form := url.Values{"username": {t.options.User}, "password": {t.options.Password.Reveal()}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.base+"/access/ticket", strings.NewReader(form.Encode()))
+	resp, err := t.signIn(ctx)
 	if err != nil {
-		return secret.Value{}, "", err
-	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	resp, err := t.send(req, "/access/ticket")
-	if err != nil {
-		return secret.Value{}, "", fmt.Errorf("signing in as %s: %w", t.options.User, err)
+		return secret.Value{}, "", &signInError{t.options.User, err}
 	}
 	var answer struct {
 		Data struct {
@@ -265,4 +288,40 @@ func (t *transport) session(ctx context.Context) (secret.Value, string, error) {
 	}
 	t.ticket, t.csrf, t.made = secret.New(answer.Data.Ticket), answer.Data.CSRF, time.Now()
 	return t.ticket, t.csrf, nil
+}
+
+// signInError is a failed sign-in. It does not pass on ErrMaybeDone: the request that the sign-in
+// was for has not been sent.
+type signInError struct {
+	user string
+	err  error
+}
+
+func (e *signInError) Error() string { return fmt.Sprintf("signing in as %s: %v", e.user, e.err) }
+
+func (e *signInError) Unwrap() error {
+	if errors.Is(e.err, ErrMaybeDone) {
+		return nil
+	}
+	return e.err
+}
+
+// signIn asks for a ticket, again where the way falters: one ticket more harms nobody.
+func (t *transport) signIn(ctx context.Context) (*http.Response, error) {
+	form := url.Values{"username": {t.options.User}, "password": {t.options.Password.Reveal()}}
+	deadline := time.Now().Add(readPatience)
+	for pause := 50 * time.Millisecond; ; pause = min(pause*2, 5*time.Second) {
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.base+"/access/ticket", strings.NewReader(form.Encode()))
+		if err != nil {
+			return nil, err
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		resp, err := t.send(req, "/access/ticket")
+		if err == nil || !isTransient(err) && !errors.Is(err, ErrMaybeDone) || time.Now().After(deadline) {
+			return resp, err
+		}
+		if sleepErr := sleep(ctx, jitter(pause)); sleepErr != nil {
+			return nil, err
+		}
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -47,29 +48,67 @@ func (c *Client) Clone(ctx context.Context, o Clone, progress Progress) error {
 	if node == "" {
 		node = o.SourceNode
 	}
-	return c.task(ctx, what, progress, func(upid *string) error {
+	return c.make(ctx, what, node, o.ID, o.Name, progress, func(upid *string) error {
 		return c.post(ctx, vmPath(o.SourceNode, o.Source)+"/clone", params, upid)
-	}, func() (bool, error) { return c.cloned(ctx, node, o) })
+	})
 }
 
-// cloned reports whether a lost clone request has made the machine, waiting for a clone under way.
-func (c *Client) cloned(ctx context.Context, node string, o Clone) (bool, error) {
+// make sends a request that makes a machine. One that is there already, under the name that it is to
+// have, was made by an earlier request of which no answer came; under another name, the id was taken.
+func (c *Client) make(ctx context.Context, what, node string, id int, name string, progress Progress, send func(upid *string) error) error {
+	look := func() (bool, error) { return c.made(ctx, node, id, name) }
+	err := c.task(ctx, what, progress, send, look)
+	if !IsAlreadyExists(err) {
+		return err
+	}
+	done, lookErr := lookUntilSure(ctx, look)
+	switch {
+	case lookErr != nil:
+		return wrap(what, lookErr)
+	case !done:
+		return err
+	}
+	return nil
+}
+
+// made reports whether the machine is there, waiting for one that is being made.
+func (c *Client) made(ctx context.Context, node string, id int, name string) (bool, error) {
 	for {
-		config, err := c.Config(ctx, node, o.ID)
+		config, err := c.Config(ctx, node, id)
 		switch {
 		case IsNotFound(err):
-			return false, nil
+			return false, c.elsewhere(ctx, node, id)
 		case err != nil:
 			return false, err
-		case config["name"] != o.Name:
-			return false, fmt.Errorf("VM id %d was taken meanwhile by %q", o.ID, config["name"])
+		case config["name"] == "" && config["lock"] != "":
+			// its configuration is only just being written
+		case config["name"] != name:
+			return false, takenError(id, config["name"], node)
 		case config["lock"] == "":
 			return true, nil
 		}
-		if err := sleep(ctx, time.Second); err != nil {
+		if err := sleep(ctx, 200*time.Millisecond); err != nil {
 			return false, err
 		}
 	}
+}
+
+// elsewhere is an error if another node has a machine with this id.
+func (c *Client) elsewhere(ctx context.Context, node string, id int) error {
+	vms, err := c.VMs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, vm := range vms {
+		if vm.ID == id && vm.Node != node {
+			return takenError(id, vm.Name, vm.Node)
+		}
+	}
+	return nil
+}
+
+func takenError(id int, name, node string) error {
+	return fmt.Errorf("VM id %d was taken meanwhile by %q on node %s", id, name, node)
 }
 
 // Create makes a machine from parameters as Proxmox has them.
@@ -78,10 +117,8 @@ func (c *Client) Create(ctx context.Context, node string, id int, params map[str
 	for k, v := range params {
 		body[k] = v
 	}
-	return c.task(ctx, fmt.Sprintf("creating VM %d", id), progress, func(upid *string) error {
+	return c.make(ctx, fmt.Sprintf("creating VM %d", id), node, id, params["name"], progress, func(upid *string) error {
 		return c.post(ctx, "/nodes/"+url.PathEscape(node)+"/qemu", body, upid)
-	}, func() (bool, error) {
-		return c.cloned(ctx, node, Clone{ID: id, Name: params["name"]})
 	})
 }
 
@@ -128,11 +165,9 @@ func (c *Client) Resize(ctx context.Context, node string, id int, disk string, b
 
 // MoveDisk moves a disk to another storage and removes the old one.
 func (c *Client) MoveDisk(ctx context.Context, node string, id int, disk, storage string, progress Progress) error {
-	return c.task(ctx, fmt.Sprintf("moving %s of VM %d to %s", disk, id, storage), progress, func(upid *string) error {
+	what := fmt.Sprintf("moving %s of VM %d to %s", disk, id, storage)
+	return c.tracked(ctx, what, node, "qmmove", strconv.Itoa(id), progress, func(upid *string) error {
 		return c.post(ctx, vmPath(node, id)+"/move_disk", map[string]any{"disk": disk, "storage": storage, "delete": 1}, upid)
-	}, func() (bool, error) {
-		config, err := c.Config(ctx, node, id)
-		return err == nil && strings.HasPrefix(config[disk], storage+":") && config["lock"] == "", err
 	})
 }
 
@@ -147,11 +182,16 @@ func (c *Client) power(ctx context.Context, node string, id int, verb, want stri
 	err := c.task(ctx, what, progress, func(upid *string) error {
 		return c.post(ctx, vmPath(node, id)+"/status/"+verb, params, upid)
 	}, reached)
+	return c.until(ctx, what, id, want, reached, err)
+}
+
+// until waits for a power state after a task has ended with err.
+func (c *Client) until(ctx context.Context, what string, id int, want string, reached func() (bool, error), err error) error {
 	if err != nil && !has(err, "already running", "not running") {
 		return err
 	}
 	deadline := time.Now().Add(c.options.LockWait)
-	for {
+	for pause := 20 * time.Millisecond; ; pause = min(pause*2, time.Second) {
 		ok, lookErr := reached()
 		switch {
 		case ok:
@@ -161,7 +201,7 @@ func (c *Client) power(ctx context.Context, node string, id int, verb, want stri
 		case time.Now().After(deadline):
 			return errors.Join(fmt.Errorf("%s: VM %d is still not %s", what, id, want), err)
 		}
-		if err := sleep(ctx, 200*time.Millisecond); err != nil {
+		if err := sleep(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -188,7 +228,17 @@ func (c *Client) Stop(ctx context.Context, node string, id int, progress Progres
 
 // Reboot shuts the guest down and starts it again, so that pending changes take effect.
 func (c *Client) Reboot(ctx context.Context, node string, id int, timeout time.Duration, progress Progress) error {
-	return c.power(ctx, node, id, "reboot", "running", map[string]any{"timeout": int(timeout.Seconds())}, progress)
+	what := fmt.Sprintf("reboot of VM %d", id)
+	err := c.tracked(ctx, what, node, "qmreboot", strconv.Itoa(id), progress, func(upid *string) error {
+		return c.post(ctx, vmPath(node, id)+"/status/reboot", map[string]any{"timeout": int(timeout.Seconds())}, upid)
+	})
+	if err != nil {
+		return err
+	}
+	return c.until(ctx, what, id, "running", func() (bool, error) {
+		s, err := c.Status(ctx, node, id)
+		return err == nil && s.Status == "running", err
+	}, nil)
 }
 
 // Destroy removes a stopped machine with its disks, and what refers to it.
@@ -246,9 +296,10 @@ func (c *Client) Snapshot(ctx context.Context, node string, id int, name, descri
 
 // Rollback brings the machine back to a snapshot.
 func (c *Client) Rollback(ctx context.Context, node string, id int, name string, progress Progress) error {
-	return c.task(ctx, fmt.Sprintf("rolling VM %d back to %s", id, name), progress, func(upid *string) error {
+	what := fmt.Sprintf("rolling VM %d back to %s", id, name)
+	return c.tracked(ctx, what, node, "qmrollback", strconv.Itoa(id), progress, func(upid *string) error {
 		return c.post(ctx, vmPath(node, id)+"/snapshot/"+url.PathEscape(name)+"/rollback", nil, upid)
-	}, func() (bool, error) { return false, nil }) // going back twice leads to the same place
+	})
 }
 
 // Download lets the node fetch a file to one of its storages.
@@ -257,9 +308,9 @@ func (c *Client) Download(ctx context.Context, node, storage, content, filename,
 	if algorithm, sum, ok := strings.Cut(checksum, ":"); ok {
 		params["checksum-algorithm"], params["checksum"] = algorithm, sum
 	}
-	return c.task(ctx, "downloading "+from, progress, func(upid *string) error {
+	return c.tracked(ctx, "downloading "+from, node, "download", filename, progress, func(upid *string) error {
 		return c.post(ctx, fmt.Sprintf("/nodes/%s/storage/%s/download-url", url.PathEscape(node), url.PathEscape(storage)), params, upid)
-	}, nil)
+	})
 }
 
 // StorageHas reports whether a storage holds a volume of this content type and file name.

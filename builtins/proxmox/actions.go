@@ -38,6 +38,7 @@ func (o *rebootOp) Apply(ctx context.Context, _ op.Change) error {
 	if err != nil {
 		return err
 	}
+	o.s.boots(o.vm.ID)
 	return client.Reboot(ctx, node, o.vm.ID, o.timeout, o.s.progress(o.task, o.vm.Name))
 }
 
@@ -122,6 +123,7 @@ func (o *rollbackOp) Apply(ctx context.Context, _ op.Change) error {
 	if err != nil {
 		return err
 	}
+	o.s.boots(o.vm.ID)
 	return client.Rollback(ctx, node, o.vm.ID, o.name, o.s.progress(o.task, o.vm.Name))
 }
 

@@ -33,8 +33,8 @@ func (s *Session) host(task *runner.Task, v *VM) *host.Host {
 	return h
 }
 
-// dial connects as the configuration says. Over SSH, the machine's host keys are read through the
-// guest agent first, so that the very first contact is verified.
+// dial connects as the configuration says. Over SSH, a host key that known_hosts does not have is
+// looked up through the guest agent, so that the very first contact is verified.
 func (s *Session) dial(ctx context.Context, task *runner.Task, vm config.VM) (remote.Conn, error) {
 	client, node, err := s.locate(ctx, task, vm)
 	if err != nil {
@@ -53,7 +53,7 @@ func (s *Session) dial(ctx context.Context, task *runner.Task, vm config.VM) (re
 	o := ssh.Options{
 		Host: address, Port: settings.Port, User: s.sshUser(vm), Agent: settings.Agent,
 		HostKeyPolicy: ssh.HostKeyPolicy(settings.HostKey), ReadOnly: s.options.Planning,
-		HostKeys: hostKeys(ctx, guest), Ask: s.options.AskHostKey, Jumps: &s.jumps,
+		Vouch: func(ctx context.Context) []string { return hostKeys(ctx, guest) }, Ask: s.options.AskHostKey, Jumps: &s.jumps,
 	}
 	if o.Passphrase, err = s.reveal(ctx, task, settings.Passphrase); err != nil {
 		return nil, fmt.Errorf("ssh: passphrase: %w", err)
@@ -113,13 +113,17 @@ func (s *Session) address(ctx context.Context, task *runner.Task, vm config.VM) 
 	if prefix, err := netip.ParsePrefix(vm.IPConfig.Address); err == nil {
 		return prefix.Addr().String(), nil
 	}
-	client, node, err := s.locate(ctx, task, vm)
-	if err != nil {
-		return "", err
-	}
-	interfaces, err := client.Agent(node, vm.ID).Interfaces(ctx)
-	if err != nil {
-		return "", err
+	s.mu.Lock()
+	interfaces := s.cards[vm.ID] // as told when its agent was waited for
+	s.mu.Unlock()
+	if pickAddress(interfaces) == "" {
+		client, node, err := s.locate(ctx, task, vm)
+		if err != nil {
+			return "", err
+		}
+		if interfaces, err = client.Agent(node, vm.ID).Interfaces(ctx); err != nil {
+			return "", err
+		}
 	}
 	if ip := pickAddress(interfaces); ip != "" {
 		return ip, nil

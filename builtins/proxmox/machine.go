@@ -20,6 +20,10 @@ type machineOp struct {
 	vm       config.VM
 	moveDisk bool
 	vendor   string // volume of a cloud-init vendor file for the first boot; "" for none
+
+	// What Read found, for Predict: whether the machine runs, and its configuration.
+	running  bool
+	settings pve.Settings
 }
 
 // IsLandmark has the recap name the machine.
@@ -38,21 +42,12 @@ func (o *machineOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 		if found.Status == "unknown" {
 			return nil, fmt.Errorf("node %s, which VM %d is on, is offline: bring it back, or leave the VM out with --limit '!%s'", found.Node, o.vm.ID, o.vm.Name)
 		}
-		c, err := o.config(ctx, found.Node)
-		if err != nil {
+		o.running = found.Status == "running"
+		if o.settings, err = o.s.settings(ctx, o.task, found); err != nil {
 			return nil, err
 		}
-		return actual(c), nil
+		return actual(o.settings.Config), nil
 	})
-}
-
-// config reads the machine's configuration, once a machine that is being cloned is there in full.
-func (o *machineOp) config(ctx context.Context, node string) (pve.Config, error) {
-	client, err := o.s.pve(ctx, o.task)
-	if err != nil {
-		return nil, err
-	}
-	return client.Settled(ctx, node, o.vm.ID)
 }
 
 func (o *machineOp) Diff(current op.State) (op.Change, error) {
@@ -99,8 +94,8 @@ func (o *machineOp) checkDisk(have, want op.Attrs) error {
 // warnOfStorage tells of a disk that is not where the configuration has it.
 func (o *machineOp) warnOfStorage(have op.Attrs) {
 	if storage := have["boot_disk_storage"]; storage != nil && storage != o.vm.BootDiskStorage {
-		o.task.Warn(o.vm.Name, fmt.Sprintf("the boot disk is on %v, boot_disk_storage is %s: it is moved only when that is asked for (proxmox.vm(spec, move_disk = True))",
-			storage, o.vm.BootDiskStorage))
+		o.task.Warn(o.vm.Name, fmt.Sprintf("the boot disk is on %v, boot_disk_storage is %s: it is moved only when that is asked for: phoenix-run create %d --move-disk",
+			storage, o.vm.BootDiskStorage, o.vm.ID))
 	}
 }
 
@@ -116,6 +111,9 @@ func toFloat(v any) float64 {
 
 func (o *machineOp) Predict(v *op.View, change op.Change) {
 	v.Put(cell(o.vm.ID), change)
+	if change.Action == op.Update && o.running {
+		o.predictPending(v, change)
+	}
 	if change.Action == op.Create {
 		cause := op.Cause{Address: o.Address(), Why: "is a new machine"}
 		v.Missing(o.vm.Name, cause)
@@ -149,32 +147,53 @@ func (o *machineOp) Apply(ctx context.Context, change op.Change) error {
 
 // configure brings the named attributes of a machine that is there to what they should be.
 func (o *machineOp) configure(ctx context.Context, client *pve.Client, node string, names []string, want op.Attrs) error {
-	c, err := client.Settled(ctx, node, o.vm.ID)
+	if err := o.set(ctx, client, node, names, want); err != nil {
+		return err
+	}
+	settings, err := client.Settled(ctx, node, o.vm.ID)
 	if err != nil {
 		return err
 	}
-	have := actual(c)
-	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return op.Equal(have[name], want[name]) })
-	set, remove := parameters(names, want, c)
-	if c.CloudInitDrive() == "" {
-		set["ide2"] = fmt.Sprint(want["boot_disk_storage"]) + ":cloudinit"
-	}
-	if len(set)+len(remove) > 0 {
-		if err := client.Configure(ctx, node, o.vm.ID, set, remove, c["digest"]); err != nil {
-			return err
-		}
-	}
-	disk, progress := c.BootDisk(), o.s.progress(o.task, o.vm.Name)
-	if slices.Contains(names, "boot_disk_storage") {
+	have := actual(settings.Config)
+	disk, progress := settings.BootDisk(), o.s.progress(o.task, o.vm.Name)
+	differs := func(name string) bool { return slices.Contains(names, name) && !op.Equal(have[name], want[name]) }
+	if differs("boot_disk_storage") {
 		if err := client.MoveDisk(ctx, node, o.vm.ID, disk, fmt.Sprint(want["boot_disk_storage"]), progress); err != nil {
 			return err
 		}
 	}
-	if slices.Contains(names, "boot_disk_size_gb") {
+	if differs("boot_disk_size_gb") {
 		bytes := int64(toFloat(want["boot_disk_size_gb"])) * gib
 		return client.Resize(ctx, node, o.vm.ID, disk, bytes, progress)
 	}
 	return nil
+}
+
+// set changes what is in the configuration itself. Where someone else has changed it in between, it is
+// read again and only what still differs is set.
+func (o *machineOp) set(ctx context.Context, client *pve.Client, node string, names []string, want op.Attrs) error {
+	for try := 1; ; try++ {
+		settings, err := client.Settled(ctx, node, o.vm.ID)
+		if err != nil {
+			return err
+		}
+		have := actual(settings.Config)
+		differ := slices.DeleteFunc(slices.Clone(names), func(name string) bool { return op.Equal(have[name], want[name]) })
+		set, remove := parameters(differ, want, settings.Config)
+		if settings.CloudInitDrive() == "" {
+			set["ide2"] = fmt.Sprint(want["boot_disk_storage"]) + ":cloudinit"
+		}
+		if len(set)+len(remove) == 0 {
+			return nil
+		}
+		if o.running {
+			o.s.seeded(o.vm.ID, differ)
+		}
+		err = client.Configure(ctx, node, o.vm.ID, set, remove, settings.Config["digest"])
+		if err == nil || !pve.IsChangedMeanwhile(err) || try == 5 {
+			return err
+		}
+	}
 }
 
 // create clones the template, or makes the machine from its cloud image where there is no template.
@@ -186,14 +205,15 @@ func (o *machineOp) create(ctx context.Context, client *pve.Client) (node string
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(vms, func(vm pve.VM) bool { return vm.Template && vm.Name == o.vm.TemplateName })
-	if i < 0 {
-		if o.vm.CloudImage == nil {
-			return "", fmt.Errorf("no template %q on any node: build it, name another as template_name, or give the VM a cloud_image (templates: %s)", o.vm.TemplateName, templates(vms))
-		}
+	template, found := pickTemplate(vms, o.vm.TemplateName, node)
+	switch {
+	case !found && o.vm.CloudImage == nil:
+		return "", fmt.Errorf("no template %q on any node: build it, name another as template_name, or give the VM a cloud_image (templates: %s)", o.vm.TemplateName, templates(vms))
+	case !found:
 		return node, o.createFromImage(ctx, client, node)
+	case template.Status == "unknown":
+		return "", fmt.Errorf("template %s is on node %s, which is offline: bring the node back, or build the template on %s as well", template.Name, template.Node, node)
 	}
-	template := vms[i]
 	c, err := client.Config(ctx, template.Node, template.ID)
 	if err != nil {
 		return "", err
@@ -201,9 +221,51 @@ func (o *machineOp) create(ctx context.Context, client *pve.Client) (node string
 	clone := pve.Clone{SourceNode: template.Node, Source: template.ID, ID: o.vm.ID, Name: o.vm.Name, Target: node}
 	if storage := pve.ParseDisk(c[c.BootDisk()]).Storage; storage != o.vm.BootDiskStorage || template.Node != node {
 		clone.Full, clone.Storage = true, o.vm.BootDiskStorage // a linked clone stays where its template is
+		if template.Node != node {
+			if err := reachable(ctx, client, template, storage, node, o.vm.BootDiskStorage); err != nil {
+				return "", err
+			}
+		}
 	}
 	o.task.Begin(o.vm.Name, o.Address().String(), fmt.Sprintf("cloning %s", template.Name))
 	return node, client.Clone(ctx, clone, o.s.progress(o.task, o.vm.Name))
+}
+
+// pickTemplate finds a template by name: where there are several, one on the node itself, which needs no
+// shared storage, before one on another, and that before one that can't be reached.
+func pickTemplate(vms []pve.VM, name, node string) (best pve.VM, found bool) {
+	rank := func(vm pve.VM) int {
+		switch {
+		case vm.Status == "unknown":
+			return 0
+		case vm.Node != node:
+			return 1
+		}
+		return 2
+	}
+	for _, vm := range vms {
+		if vm.Template && vm.Name == name && (!found || rank(vm) > rank(best)) {
+			best, found = vm, true
+		}
+	}
+	return best, found
+}
+
+// reachable is an error where Proxmox can't clone a template to another node: both its storage and the
+// one for the clone's disk must be shared.
+func reachable(ctx context.Context, client *pve.Client, template pve.VM, from, node, to string) error {
+	storages, err := client.Storages(ctx, template.Node)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{from, to} {
+		i := slices.IndexFunc(storages, func(s pve.Storage) bool { return s.Name == name })
+		if i < 0 || !storages[i].Shared {
+			return fmt.Errorf("template %s is on node %s, and storage %s is not shared, so Proxmox can't clone it to node %s: build the template on %s as well (phoenix-run build template), or use shared storage for both",
+				template.Name, template.Node, name, node, node)
+		}
+	}
+	return nil
 }
 
 func templates(vms []pve.VM) string {

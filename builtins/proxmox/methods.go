@@ -61,7 +61,11 @@ var vmWaitForAgent = builtin.Method(builtin.Spec{
 		if err != nil {
 			return err
 		}
-		return client.Agent(node, v.vm.ID).WaitReady(ctx, v.s.progress(c.Task, v.vm.Name))
+		cards, err := client.Agent(node, v.vm.ID).WaitReady(ctx, func(line string) { c.Task.Progress(v.vm.Name, line) })
+		v.s.mu.Lock()
+		defer v.s.mu.Unlock()
+		v.s.cards[v.vm.ID] = cards
+		return err
 	})
 })
 

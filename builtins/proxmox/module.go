@@ -32,7 +32,7 @@ func (s *Session) Module() builtin.Module {
 		Funcs: append([]*builtin.Builtin{
 			builtin.Func(builtin.Spec{
 				Name: "vm", Effect: builtin.Operation, Returns: "vm",
-				Summary: "Makes the machine as configured. One that is not there is cloned from its template, or made from its cloud image; one that is there is compared key by key and changed where it differs. The MAC address stays. A disk is grown and never shrunk.",
+				Summary: "Makes the machine as configured. One that is not there is cloned from its template, or made from its cloud image; one that is there is compared key by key and changed where it differs. The MAC address stays. A disk is grown and never shrunk. What takes effect only after a restart is told as pending, or restarted where the machine's restart allows it.",
 				Errors: []string{
 					"No template of that name, and no cloud_image.",
 					"The disk would have to become smaller.",
@@ -50,6 +50,9 @@ func (s *Session) Module() builtin.Module {
 					return nil, err
 				}
 				o.warnOfStorage(out.State.Attrs)
+				if err := s.takeEffect(c.Task, vm); err != nil {
+					return nil, err
+				}
 				return newVM(s, vm, out)
 			}),
 			builtin.Func(builtin.Spec{
@@ -86,8 +89,8 @@ func (s *Session) Module() builtin.Module {
 			builtin.Func(builtin.Spec{
 				Name: "status", Effect: builtin.Reads,
 				Summary: "What a machine is now, beside what is declared.",
-				Example: "now = proxmox.status(config.vm(1001))\nprint(now.state, [d.key for d in now.drift])",
-				Returns: "struct with id, name, state, node, address, agent, uptime and drift (a list of key, declared, actual)",
+				Example: "now = proxmox.status(config.vm(1001))\nprint(now.state, [d.key for d in now.drift], now.pending)",
+				Returns: "struct with id, name, state, node, address, agent, uptime, drift (a list of structs with key, declared and actual) and pending (what waits for a restart)",
 			}, s.status),
 			builtin.Func(builtin.Spec{
 				Name: "doctor", Effect: builtin.Reads,

@@ -60,6 +60,7 @@ func (o *powerOp) Apply(ctx context.Context, _ op.Change) error {
 		return err
 	}
 	progress := o.s.progress(o.task, o.vm.Name)
+	o.s.boots(o.vm.ID)
 	if o.want == "running" {
 		return client.Start(ctx, node, o.vm.ID, progress)
 	}

@@ -25,6 +25,8 @@ type Options struct {
 	State    string // folder for what runs leave; "": none
 	// Confirm asks before something is destroyed; want is what must be typed.
 	Confirm func(question, want string) error
+	// Ask puts a question that is answered with yes or no; nil takes it for no.
+	Ask func(question string) (bool, error)
 	// AskHostKey decides about a machine whose host key nobody has vouched for; nil refuses it.
 	AskHostKey func(ctx context.Context, q ssh.Question) (bool, error)
 }
@@ -36,12 +38,21 @@ type Session struct {
 	mu     sync.Mutex
 	client *pve.Client
 	hosts  map[string]*host.Host
+	seeds  map[int][]string // the attributes of cloud-init that were changed on running machines, by id
+
+	cards  map[int][]pve.Interface // what the guest agents told, by id, until the machine boots again
+	booted map[int]bool            // the machines that this run has made or started, by id
+
+	asking sync.Mutex // one question at a time
 
 	jumps ssh.Jumps // one connection for each bastion, however many machines are behind it
 }
 
 // NewSession makes a session; nothing is connected before it is needed.
-func NewSession(o Options) *Session { return &Session{options: o, hosts: map[string]*host.Host{}} }
+func NewSession(o Options) *Session {
+	return &Session{options: o, hosts: map[string]*host.Host{}, seeds: map[int][]string{},
+		cards: map[int][]pve.Interface{}, booted: map[int]bool{}}
+}
 
 // Close ends all connections.
 func (s *Session) Close() error {
@@ -132,6 +143,18 @@ func (s *Session) machines(ctx context.Context, task *runner.Task) ([]pve.VM, er
 	})
 }
 
+// settings reads a machine's configuration, once one that is being cloned is there in full. It is
+// read once until something changes it.
+func (s *Session) settings(ctx context.Context, task *runner.Task, vm pve.VM) (pve.Settings, error) {
+	return op.Remember(ctx, task.Run.View, cell(vm.ID), func(ctx context.Context) (pve.Settings, error) {
+		client, err := s.pve(ctx, task)
+		if err != nil {
+			return pve.Settings{}, err
+		}
+		return client.Settled(ctx, vm.Node, vm.ID)
+	})
+}
+
 // node gives the node that a new machine belongs on.
 func (s *Session) node(ctx context.Context, task *runner.Task, vm config.VM) (string, error) {
 	if vm.Node != "" {
@@ -154,6 +177,15 @@ func (s *Session) node(ctx context.Context, task *runner.Task, vm config.VM) (st
 		}
 	}
 	return "", errors.New("no node of the cluster is online")
+}
+
+// boots notes that a machine starts anew: its addresses may change, and what waited for that takes effect.
+func (s *Session) boots(id int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.seeds, id)
+	delete(s.cards, id)
+	s.booted[id] = true
 }
 
 // progress tells the lines of Proxmox's tasks under -v.

@@ -15,8 +15,8 @@ import (
 
 const gib = 1 << 30
 
-// desired gives what the configuration says of a machine, by its own keys. Keys that it leaves open
-// are left out: they stay as they are.
+// desired gives what the configuration says of a machine, by its own keys. Without any public key,
+// those that the machine has stay.
 func (s *Session) desired(vm config.VM) (op.Attrs, error) {
 	keys, err := s.publicKeys(vm)
 	if err != nil {
@@ -39,15 +39,11 @@ func (s *Session) desired(vm config.VM) (op.Attrs, error) {
 		"ssh_user":          s.sshUser(vm),
 		"ip_config":         ipConfig(vm.IPConfig),
 		"guest_agent":       true,
+		"nameserver":        strings.Join(strings.Fields(vm.Nameserver), " "),
+		"startup_order":     vm.StartupOrder,
 	}
 	if len(keys) > 0 {
 		a["ssh_public_keys"] = keys
-	}
-	if vm.Nameserver != "" {
-		a["nameserver"] = vm.Nameserver
-	}
-	if vm.StartupOrder > 0 {
-		a["startup_order"] = vm.StartupOrder
 	}
 	return op.Normal(a).(map[string]any), nil
 }
@@ -185,7 +181,7 @@ func parameters(names []string, want op.Attrs, c pve.Config) (set map[string]str
 		case "protected":
 			put("protection", flag[v])
 		case "guest_agent":
-			put("agent", "enabled=1")
+			put("agent", pve.ParseProperties(c["agent"]).Without("").Without("enabled").With("enabled", "1").String())
 		case "ssh_user":
 			put("ciuser", fmt.Sprint(v))
 		case "ssh_public_keys":
@@ -193,7 +189,12 @@ func parameters(names []string, want op.Attrs, c pve.Config) (set map[string]str
 		case "ip_config":
 			put("ipconfig0", fmt.Sprint(v))
 		case "startup_order":
-			put("startup", pve.ParseProperties(c["startup"]).With("order", fmt.Sprint(v)).String())
+			startup := pve.ParseProperties(c["startup"])
+			if v == int64(0) {
+				put("startup", startup.Without("order").String())
+			} else {
+				put("startup", startup.With("order", fmt.Sprint(v)).String())
+			}
 		case "network_bridge":
 			nic.Bridge, touched = fmt.Sprint(v), true
 		case "network_model":

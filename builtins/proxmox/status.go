@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
 
 	configmod "phoenix-run/builtins/config"
 	"phoenix-run/config"
@@ -19,27 +20,29 @@ func (s *Session) status(c *builtin.Call, a specArgs) (starlark.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	row := map[string]any{"id": vm.ID, "name": vm.Name, "state": "absent", "node": "", "address": "", "agent": "", "uptime": "", "drift": []any{}}
+	row := map[string]any{"id": vm.ID, "name": vm.Name, "state": "absent", "node": "", "address": "", "agent": "", "uptime": "", "pending": []any{}}
 	found, ok, err := s.find(c.Context(), c.Task, vm.ID)
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return value.StructFromGo(row), nil
+		return shown(row, nil), nil
 	}
 	row["state"], row["node"] = found.Status, found.Node
 	if found.Status == "unknown" {
-		return value.StructFromGo(row), nil // its node is offline
+		return shown(row, nil), nil // its node is offline
 	}
 	client, err := s.pve(c.Context(), c.Task)
 	if err != nil {
 		return nil, err
 	}
-	settings, err := client.Config(c.Context(), found.Node, vm.ID)
+	settings, err := client.Settings(c.Context(), found.Node, vm.ID)
 	if err != nil {
 		return nil, err
 	}
-	if row["drift"], err = s.drift(vm, settings); err != nil {
+	row["pending"] = pendingOf(settings)
+	drift, err := s.drift(vm, settings.Config)
+	if err != nil {
 		return nil, err
 	}
 	if found.Status == "running" {
@@ -49,23 +52,32 @@ func (s *Session) status(c *builtin.Call, a specArgs) (starlark.Value, error) {
 			row["agent"], row["address"] = "ok", pickAddress(interfaces)
 		}
 	}
-	return value.StructFromGo(row), nil
+	return shown(row, drift), nil
+}
+
+// shown makes the row that playbooks see.
+func shown(row map[string]any, drift []starlark.Value) starlark.Value {
+	fields := starlark.StringDict{"drift": starlark.NewList(drift)}
+	for name, v := range row {
+		fields[name] = value.FromGo(v)
+	}
+	return starlarkstruct.FromStringDict(starlarkstruct.Default, fields)
 }
 
 // drift lists the keys in which a machine is not as declared.
-func (s *Session) drift(vm config.VM, settings pve.Config) ([]any, error) {
+func (s *Session) drift(vm config.VM, settings pve.Config) ([]starlark.Value, error) {
 	want, err := s.desired(vm)
 	if err != nil {
 		return nil, err
 	}
 	have := actual(settings)
 	change := op.Compare(op.State{Attrs: have}, want)
-	drift := []any{}
 	if change.Action == op.None {
-		return drift, nil
+		return nil, nil
 	}
+	var drift []starlark.Value
 	for _, key := range change.Changed() {
-		drift = append(drift, map[string]any{"key": key, "declared": want[key], "actual": have[key]})
+		drift = append(drift, value.StructFromGo(map[string]any{"key": key, "declared": want[key], "actual": have[key]}))
 	}
 	return drift, nil
 }

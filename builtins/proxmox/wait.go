@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"phoenix-run/pve"
+	"phoenix-run/remote"
 	"phoenix-run/runner"
 )
 
@@ -37,16 +38,43 @@ func (e *CloudInitError) Error() string {
 	return text
 }
 
+// shell runs a script in the guest that changes nothing.
+type shell func(ctx context.Context, script string) (pve.Result, error)
+
+// shell gives the way into the guest: over SSH where the machine can be logged in to that way, which
+// spares Proxmox the work, and else through its agent. A machine that boots for the first time may not
+// know its users yet.
+func (v *VM) shell(ctx context.Context, task *runner.Task) (shell, error) {
+	v.s.mu.Lock()
+	booted := v.s.booted[v.vm.ID]
+	v.s.mu.Unlock()
+	if v.vm.Transport == "ssh" && !booted {
+		if conn, err := v.s.host(task, v).Conn(ctx); err == nil {
+			return func(ctx context.Context, script string) (pve.Result, error) {
+				r, err := conn.Run(ctx, remote.Command{Script: script, ReadOnly: true})
+				return pve.Result{Stdout: r.Stdout, Stderr: r.Stderr, Code: r.Code, Truncated: r.Truncated}, err
+			}, nil
+		}
+	}
+	client, node, err := v.s.locate(ctx, task, v.vm)
+	if err != nil {
+		return nil, err
+	}
+	agent := client.Agent(node, v.vm.ID)
+	return func(ctx context.Context, script string) (pve.Result, error) {
+		return agent.Exec(ctx, []string{"/bin/sh", "-c", script}, nil, true)
+	}, nil
+}
+
 // waitForCloudInit asks the guest until cloud-init has ended, and takes its word for how.
 func (v *VM) waitForCloudInit(ctx context.Context, task *runner.Task) error {
-	client, node, err := v.s.locate(ctx, task, v.vm)
+	in, err := v.shell(ctx, task)
 	if err != nil {
 		return err
 	}
-	agent := client.Agent(node, v.vm.ID)
 	told := ""
 	for pause := 100 * time.Millisecond; ; pause = min(pause*3/2, 2*time.Second) {
-		r, err := agent.Exec(ctx, []string{"/bin/sh", "-c", "command -v cloud-init >/dev/null || exit 127; cloud-init status --format json"}, nil, true)
+		r, err := in(ctx, "command -v cloud-init >/dev/null || exit 127; cloud-init status --format json")
 		switch {
 		case err != nil && pve.IsAgentNotReady(err):
 			// cloud-init may restart the network, or the agent
@@ -55,25 +83,25 @@ func (v *VM) waitForCloudInit(ctx context.Context, task *runner.Task) error {
 		case r.Code == 127:
 			return nil
 		default:
-			done, status, err := v.judge(ctx, task, agent, r)
+			done, status, err := v.judge(ctx, task, in, r)
 			if done {
 				return err
 			}
-			if status != "" && status != told && v.s.options.Verbose {
+			if status != "" && status != told {
 				told = status
-				task.Log(v.vm.Name, "cloud-init: "+status)
+				task.Progress(v.vm.Name, "cloud-init: "+status)
 			}
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return fmt.Errorf("cloud-init is not done: %w", context.Cause(ctx))
+			return fmt.Errorf("cloud-init is not done (%s): %w", told, context.Cause(ctx))
 		}
 	}
 }
 
 // judge reads one answer: whether cloud-init has ended, and if so how.
-func (v *VM) judge(ctx context.Context, task *runner.Task, agent *pve.Agent, r pve.Result) (done bool, status string, err error) {
+func (v *VM) judge(ctx context.Context, task *runner.Task, in shell, r pve.Result) (done bool, status string, err error) {
 	var s cloudInit
 	if json.Unmarshal(r.Stdout, &s) != nil {
 		return false, strings.TrimSpace(string(r.Stdout) + string(r.Stderr)), nil // it has only just begun
@@ -90,7 +118,7 @@ func (v *VM) judge(ctx context.Context, task *runner.Task, agent *pve.Agent, r p
 		if len(s.Errors) == 0 {
 			s.Errors = []string{s.Detail}
 		}
-		log, logErr := agent.Exec(ctx, []string{"/usr/bin/tail", "-n", "15", "/var/log/cloud-init-output.log"}, nil, true)
+		log, logErr := in(ctx, "tail -n 15 /var/log/cloud-init-output.log")
 		failure := &CloudInitError{Errors: s.Errors, Log: strings.TrimSpace(string(log.Stdout))}
 		return true, s.Status, errors.Join(failure, logErr)
 	}

@@ -41,6 +41,17 @@ func confirm(yes bool, question string) error {
 	return nil
 }
 
+// yesOrNo asks what may be answered with no.
+func yesOrNo(yes bool) func(string) (bool, error) {
+	return func(question string) (bool, error) {
+		err := confirm(yes, question)
+		if errors.Is(err, errDeclined) {
+			return false, nil
+		}
+		return err == nil, err
+	}
+}
+
 // askAgain decides about a step that can't be read back and was cut off when it was under way.
 func askAgain(yes bool) func(op.Address) (bool, error) {
 	return func(addr op.Address) (bool, error) {

@@ -32,6 +32,7 @@ type hostKeys struct {
 	file    string
 	policy  HostKeyPolicy
 	ask     func(context.Context, Question) (bool, error)
+	vouch   func(context.Context) []string
 	verdict error // why the key was refused
 	// patience suspends the handshake's deadline while a person thinks.
 	patience func(func() error) error
@@ -44,14 +45,11 @@ func newHostKeys(ctx context.Context, o *Options, keyAlias string) (*hostKeys, e
 	}
 	h := &hostKeys{
 		ctx: ctx, address: net.JoinHostPort(name, fmt.Sprint(o.Port)), file: o.KnownHostsFile,
-		policy: o.HostKeyPolicy, ask: o.Ask,
+		policy: o.HostKeyPolicy, ask: o.Ask, vouch: o.Vouch,
 	}
-	for _, line := range o.HostKeys {
-		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
-		if err != nil {
-			return nil, fmt.Errorf("pinned host key %.40q: %w", line, err)
-		}
-		h.pinned = append(h.pinned, key)
+	var err error
+	if h.pinned, err = parseKeys(o.HostKeys); err != nil {
+		return nil, err
 	}
 	if len(h.pinned) > 0 {
 		return h, nil
@@ -120,6 +118,11 @@ func (h *hostKeys) judge(remote net.Addr, key ssh.PublicKey) error {
 	err := h.db.HostKeyCallback()(h.address, remote, key)
 	var mismatch *xknownhosts.KeyError
 	var revoked *xknownhosts.RevokedError
+	if errors.As(err, &mismatch) && h.vouch != nil {
+		if done, err := h.vouched(remote, key, len(mismatch.Want) == 0); done {
+			return err
+		}
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -138,6 +141,40 @@ func (h *hostKeys) judge(remote net.Addr, key ssh.PublicKey) error {
 	default:
 		return err
 	}
+}
+
+// vouched judges a key that known_hosts does not have by what a trusted source says; done is false if
+// that says nothing. A key that it vouches for is remembered if the machine is new and the policy writes.
+func (h *hostKeys) vouched(remote net.Addr, key ssh.PublicKey, fresh bool) (done bool, err error) {
+	var lines []string
+	if err := h.patience(func() error { lines = h.vouch(h.ctx); return nil }); err != nil {
+		return true, err
+	}
+	keys, err := parseKeys(lines)
+	if err != nil || len(keys) == 0 {
+		return err != nil, err
+	}
+	h.pinned = keys
+	if err := h.judge(remote, key); err != nil {
+		return true, err
+	}
+	if fresh && h.policy == AcceptNewHostKey {
+		h.pinned = nil
+		err = h.remember(key)
+	}
+	return true, err
+}
+
+func parseKeys(lines []string) ([]ssh.PublicKey, error) {
+	var keys []ssh.PublicKey
+	for _, line := range lines {
+		key, _, _, _, err := ssh.ParseAuthorizedKey([]byte(line))
+		if err != nil {
+			return nil, fmt.Errorf("pinned host key %.40q: %w", line, err)
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
 }
 
 // unknown goes by the policy.

@@ -41,6 +41,10 @@ type Options struct {
 	// HostKeys are the machine's public keys, as lines of authorized_keys ("ssh-ed25519 AAAA…"), known
 	// from a trusted source. If there are any, nothing else is accepted, and known_hosts isn't asked.
 	HostKeys []string
+	// Vouch gives the machine's public keys from a trusted source, if HostKeys can't be known
+	// beforehand: it is asked only about a key that known_hosts does not have. No keys: known_hosts
+	// and HostKeyPolicy decide.
+	Vouch func(ctx context.Context) []string
 	// KnownHostsFile is looked into, and written to if HostKeyPolicy allows; "": the ConfigFile's,
 	// else ~/.ssh/known_hosts. /etc/ssh/ssh_known_hosts is looked into as well.
 	KnownHostsFile string
