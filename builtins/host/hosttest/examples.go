@@ -28,6 +28,7 @@ printf '#!/bin/sh\nsed "s|https://example.org|file:///srv/web|" | /usr/bin/curl 
 	"wait_for":      {Idle: true, Setup: `nohup perl -MIO::Socket -e '$s = IO::Socket::INET->new(LocalAddr => "127.0.0.1", LocalPort => 9443, Listen => 1); sleep 120' >/dev/null 2>&1 </dev/null &`},
 	"facts":         {Idle: true},
 	"reconnect":     {Idle: true},
+	"stat":          {Idle: true},
 	"service":       {Needs: []Need{Systemd, Docker}, Idle: true},
 	"systemd_unit":  {Needs: []Need{Systemd}},
 	"on_change":     {Needs: []Need{Systemd}, Late: true, Setup: `systemctl cat app.service || { printf '[Service]\nExecStart=/bin/sleep infinity\n' > /etc/systemd/system/app.service; systemctl daemon-reload; }`},
