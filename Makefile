@@ -3,7 +3,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 RACE    ?=
 
-.PHONY: build demo test deps check docs clean
+.PHONY: build demo test fuzz bench deps check docs clean
 
 build: bin/phoenix-run
 
@@ -23,7 +23,16 @@ deps:
 	scripts/test-deps
 
 test: deps
-	go test $(RACE) ./...
+	go test -timeout 25m $(RACE) ./...
+
+# Each fuzz target for FUZZTIME, 60s by default.
+fuzz:
+	scripts/fuzz
+
+# phoenix-run beside Ansible, rsync, tar and scp; writes docs/benchmarks.md. As root on Debian.
+bench: build
+	go build -o bin/bench ./bench
+	bin/bench $(BENCHFLAGS)
 
 check:
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }

@@ -113,7 +113,8 @@ func (c *Config) Literals() []secret.Value {
 		}
 	}
 	h := c.Hypervisor
-	for _, r := range []secret.Ref{h.ProxmoxAPI.Token, h.ProxmoxAPI.Password, h.PortainerAPI.Password, h.Portainer.AgentSecret} {
+	for _, r := range []secret.Ref{h.ProxmoxAPI.Token, h.ProxmoxAPI.Password, h.PortainerAPI.Password, h.Portainer.AgentSecret,
+		h.SSH.Passphrase, h.SSH.SudoPassword} {
 		collect(r)
 	}
 	return found

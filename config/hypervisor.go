@@ -30,12 +30,14 @@ type ProxmoxAPI struct {
 
 // SSH says how to log in to the VMs.
 type SSH struct {
-	User           string `json:"user" default:"root" format:"user" doc:"The user for VMs that name none."`
-	PrivateKeyFile string `json:"private_key_file" format:"path" doc:"The private key to log in with, such as ~/.ssh/id_ed25519."`
-	Agent          bool   `json:"agent" default:"false" doc:"Whether to use the keys of the SSH agent."`
-	KnownHostsFile string `json:"known_hosts_file" default:"~/.ssh/known_hosts" format:"path" doc:"The file with the host keys that are known."`
-	Port           int    `json:"port" default:"22" min:"1" max:"65535" doc:"The port of the VMs' SSH servers."`
-	HostKey        string `json:"host_key" default:"ask" enum:"refuse,ask,accept-new" doc:"What to do about a host whose key is not known yet: refuse it, ask on a terminal (else refuse), or take it. A key that has changed is always refused."`
+	User           string     `json:"user" default:"root" format:"user" doc:"The user for VMs that name none."`
+	PrivateKeyFile string     `json:"private_key_file" format:"path" doc:"The private key to log in with, such as ~/.ssh/id_ed25519."`
+	Agent          bool       `json:"agent" default:"false" doc:"Whether to use the keys of the SSH agent."`
+	KnownHostsFile string     `json:"known_hosts_file" default:"~/.ssh/known_hosts" format:"path" doc:"The file with the host keys that are known."`
+	Port           int        `json:"port" default:"22" min:"1" max:"65535" doc:"The port of the VMs' SSH servers."`
+	Passphrase     secret.Ref `json:"passphrase" doc:"The private key's passphrase, if it has one."`
+	SudoPassword   secret.Ref `json:"sudo_password" doc:"The password that sudo asks for on VMs whose user is not root. It goes over sudo's standard input."`
+	HostKey        string     `json:"host_key" default:"ask" enum:"refuse,ask,accept-new" doc:"What to do about a host whose key is not known yet: refuse it, ask on a terminal (else refuse), or take it. A key that has changed is always refused."`
 }
 
 // PortainerAPI says where the Portainer API is and who asks.

@@ -90,6 +90,9 @@ type ConnError struct {
 func (e *ConnError) Error() string { return e.Conn + ": " + e.Op + ": " + e.Err.Error() }
 func (e *ConnError) Unwrap() error { return e.Err }
 
+// MayHaveHappened reports whether what was asked for may have been done all the same.
+func (e *ConnError) MayHaveHappened() bool { return e.Started }
+
 // Agent is what the guest agent transport needs of a hypervisor; package pve provides it.
 type Agent interface {
 	// Exec runs argv as root with stdin and waits for its end.

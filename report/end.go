@@ -174,14 +174,14 @@ func (t *text) failure(b *bytes.Buffer, who string, e *event.Error) {
 func (t *text) recap(b *bytes.Buffer, e event.Event) {
 	b.WriteString("\n")
 	w := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "host\tok\tchanged\tfailed\tskipped\ttime")
+	fmt.Fprintln(w, strings.TrimSuffix("host\tok\tchanged\tfailed\tskipped\ttime\t"+t.landmarkHeading(), "\t"))
 	total := map[event.Status]int{}
 	for _, name := range t.order {
 		h := t.hosts[name]
 		for s, n := range h.counts {
 			total[s] += n
 		}
-		row(w, label(name), h.counts, h.seconds)
+		row(w, label(name), h)
 	}
 	if err := w.Flush(); err != nil {
 		fmt.Fprintln(b, err)
@@ -195,9 +195,20 @@ func (t *text) recap(b *bytes.Buffer, e event.Event) {
 	fmt.Fprintf(b, " in %s.\n", seconds(e.Duration))
 }
 
-func row(w *tabwriter.Writer, name string, counts map[event.Status]int, took float64) {
-	fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%d\t%s\n", name, counts[event.OK], counts[event.Changed],
-		counts[event.Failed], counts[event.Skipped], seconds(took))
+func row(w *tabwriter.Writer, name string, h *hostTally) {
+	line := fmt.Sprintf("%s\t%d\t%d\t%d\t%d\t%s\t%s", name, h.counts[event.OK], h.counts[event.Changed],
+		h.counts[event.Failed], h.counts[event.Skipped], seconds(h.seconds), strings.Join(h.landmarks, ", "))
+	fmt.Fprintln(w, strings.TrimSuffix(line, "\t"))
+}
+
+// landmarkHeading heads the column of what is there now, if there is any to be shown.
+func (t *text) landmarkHeading() string {
+	for _, h := range t.hosts {
+		if len(h.landmarks) > 0 {
+			return "there"
+		}
+	}
+	return ""
 }
 
 func seconds(s float64) string {

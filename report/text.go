@@ -31,6 +31,7 @@ type hostTally struct {
 	// unchanged are planned steps that find nothing to do as things are, but that an earlier one may change.
 	unchanged []event.Event
 	deferred  *event.Event
+	landmarks []string // machines, environments, stacks that are there now
 }
 
 func newText(out io.Writer, colour, verbose, quiet bool) *text {
@@ -90,6 +91,9 @@ func (t *text) operation(b *bytes.Buffer, e event.Event) {
 	h := t.host(e.Host)
 	h.counts[e.Status]++
 	h.seconds += e.Duration
+	if e.Landmark {
+		h.landmarks = append(h.landmarks, name(e))
+	}
 	switch {
 	case e.Status == event.Failed:
 		fmt.Fprintf(b, "%s %s %s%s\n", t.prefix(e.Host), t.style.bad("failed "), name(e), t.took(e))

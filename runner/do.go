@@ -103,9 +103,10 @@ func (t *Task) Do(o op.Operation) (op.Outcome, error) {
 	change.Confidence = confidence(change)
 
 	after := op.State{Attrs: change.After}
+	_, landmark := o.(op.Landmark)
 	if change.Action == op.None {
 		after = current
-		e := event.Event{Type: event.Operation, Host: addr.Host, Address: addr.String(), Status: event.OK,
+		e := event.Event{Type: event.Operation, Host: addr.Host, Address: addr.String(), Status: event.OK, Landmark: landmark && current.Exists(),
 			Position: pos, Duration: time.Since(start).Seconds(), Message: change.Note}
 		if change.Cause != nil { // nothing to do as things are, but an earlier step may change that
 			e.Change = &event.Change{Action: op.None, Confidence: change.Confidence, Cause: change.Cause}
@@ -130,7 +131,7 @@ func (t *Task) Do(o op.Operation) (op.Outcome, error) {
 			return fail(step, err)
 		}
 	}
-	r.Emit(event.Event{Type: event.Operation, Host: addr.Host, Address: addr.String(), Status: event.Changed,
+	r.Emit(event.Event{Type: event.Operation, Host: addr.Host, Address: addr.String(), Status: event.Changed, Landmark: landmark && change.After != nil,
 		Position: pos, Duration: time.Since(start).Seconds(), Message: change.Note, Change: shown(change)})
 	return op.Outcome{Address: addr, Change: change, State: after}, nil
 }
@@ -188,6 +189,10 @@ func (t *Task) apply(addr op.Address, o op.Operation, change op.Change) (op.Stat
 	}
 	err := o.Apply(t.ctx, change)
 	o.Predict(r.View, change) // forgets what was remembered of the places it touches
+	r.View.Move()
+	if !isOnce && interrupted(err) {
+		err = t.decide(t.ctx, o, change, err)
+	}
 	after := op.State{Attrs: change.After}
 	if err == nil && !isOnce {
 		after, err = verify(t.ctx, r.View, o, change)

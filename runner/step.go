@@ -33,6 +33,7 @@ func (t *Task) Wait(addr op.Address, what string, fn func(ctx context.Context) e
 	t.Begin(addr.Host, addr.String(), what)
 	ctx, done := t.untilStop()
 	err := fn(ctx)
+	r.View.Move()
 	done()
 	if err != nil && t.stoppedWaiting() {
 		err = ErrStopped

@@ -67,7 +67,23 @@ func (apt) available(names []string) string {
 apt-cache show --no-all-versions -- ` + quote(names...) + ` 2>/dev/null | sed -n 's/^Package: //p'`
 }
 
-func (apt) refresh() string { return aptEnvironment + "apt-get -q -o DPkg::Lock::Timeout=600 update" }
+// waiting is how a script of a package manager says that it waits for another process.
+const waiting = "phoenix-run: waiting: "
+
+// refresh waits for the lock of the lists by itself: apt's own patience is for dpkg's lock alone.
+func (apt) refresh() string {
+	return aptEnvironment + `n=0
+while :; do
+	e=$(LC_ALL=C apt-get -q -o DPkg::Lock::Timeout=600 update 2>&1) && exit 0
+	case $e in
+	*'Could not get lock'*) [ $n -lt 600 ] || break; [ $n -gt 0 ] || printf '%s\n' "` + waiting + `$(printf '%s\n' "$e" | grep 'Could not get lock')" ;;
+	*) break ;;
+	esac
+	n=$((n + 1)); sleep 1
+done
+printf '%s\n' "$e" >&2
+exit 100`
+}
 
 func (apt) install(names []string) string {
 	return aptEnvironment + "apt-get install " + aptOptions + " --allow-downgrades -- " + quote(names...)

@@ -31,7 +31,7 @@ var file = builtin.Method(builtin.Spec{
 	Name: "file", Effect: builtin.Operation, Returns: "result",
 	Summary: "A file with this content. It is replaced in one step: whoever reads it sees the old content or the new, never a part.",
 	Errors:  []string{"Neither content nor source is given, or both.", "Its folder is not there.", "There is a folder at the path.", "validate refuses the content: its own message; the file is left as it was."},
-	Example: "conf = host.file(\"/etc/motd\", content = \"welcome\\n\")\nhost.service(\"ssh\", restarted = conf.changed)",
+	Example: "host.file(\"/etc/motd\", content = \"welcome\\n\")\nhost.file(\"/etc/app.conf\", source = \"//files/app.conf\", mode = \"0600\", backup = True)",
 }, func(c *builtin.Call, h *Host, a fileArgs) (starlark.Value, error) {
 	p, err := clean(a.Path)
 	if err != nil {

@@ -61,7 +61,7 @@ w=$(printf '%s\n' "$w" | awk '/\^\{\}$/ { t = $1 } { if (!f) f = $1 } END { prin
 		tell: "reading=1\n" + intro + wanted + `
 printf '%s\n' "wanted=$w"
 [ -e "$p/.git" ] || exit 0
-printf '%s\n' "commit=$(g rev-parse -q --verify HEAD)" "url=$(g remote get-url origin 2>/dev/null)" "edited=$(g status --porcelain --untracked-files=no | head -n 5 | cut -c4- | tr '\n' ' ')"`,
+printf '%s\n' "commit=$(g rev-parse -q --verify HEAD)" "url=$(g config --get remote.origin.url)" "edited=$(g status --porcelain --untracked-files=no | head -n 5 | cut -c4- | tr '\n' ' ')"`,
 		parse: func(out string) (op.Attrs, error) { return values(out), nil },
 		want: func(current op.State) (op.Attrs, error) {
 			want := op.Attrs{"url": a.URL, "commit": any(op.Unknown{From: addr, Attr: "commit"}), "edited": ""}

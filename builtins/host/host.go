@@ -4,6 +4,7 @@ package host
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -23,6 +24,8 @@ type Host struct {
 	mu     sync.Mutex
 	conn   remote.Conn
 	scopes []*scope // features under way, the innermost last
+
+	ahead ahead // reads paths before they are asked for
 
 	packageManager packageManager // once it was looked for
 }
@@ -58,7 +61,7 @@ func (h *Host) Close() error {
 	}
 	err := h.conn.Close()
 	h.conn = nil
-	return err
+	return errors.Join(err, h.ahead.save())
 }
 
 func (h *Host) String() string        { return "host(" + h.name + ")" }
@@ -87,7 +90,7 @@ func (h *Host) key(space, id string) op.Key { return op.Key{Host: h.name, Space:
 // Type declares the methods of host objects.
 var Type = builtin.NewType("host", "A machine to work on. Its operations are idempotent: each reads what is there, and changes only what differs.",
 	[]builtin.Param{{Name: "name", Type: "string", Doc: "how people call the machine"}},
-	file, templateFile, directory, link, absent, line, block, jsonFile, push, fetch, archive, download, git,
+	file, templateFile, directory, link, absent, line, block, jsonFile, stat, push, fetch, archive, download, git,
 	packages, aptRepository, service, systemdUnit, cron,
 	user, group, authorizedKey, sudoers, certificateAuthority,
 	command, script, container, reboot,

@@ -25,7 +25,7 @@ var mount = builtin.Method(builtin.Spec{
 	Name: "mount", Effect: builtin.Operation, Returns: "result",
 	Summary: "A file system, in /etc/fstab and now. Where its line in fstab changes, it is mounted anew.",
 	Errors:  []string{"It can't be mounted: mount's own message; the line in fstab is taken back.", "It is in use and can't be unmounted."},
-	Example: "host.mount(\"/srv/media\", source = \"10.0.0.9:/export/media\", fstype = \"nfs\", options = \"defaults,_netdev,nofail\")",
+	Example: "host.mount(\"/srv/scratch\", source = \"tmpfs\", fstype = \"tmpfs\", options = \"size=64m\")",
 }, func(c *builtin.Call, h *Host, a mountArgs) (starlark.Value, error) {
 	p, err := clean(a.Path)
 	if err != nil {

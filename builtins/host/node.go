@@ -27,6 +27,9 @@ else echo absent; fi`
 // node reads what is at a path, through the view: type, mode, owner, group, and content or target.
 func (h *Host) node(ctx context.Context, v *op.View, p string) (op.State, error) {
 	return v.Read(ctx, h.key("fs", p), func(ctx context.Context) (op.Attrs, error) {
+		if out, ok := h.ahead.take(ctx, h, v, p); ok {
+			return parseNode(out)
+		}
 		r, err := h.read(ctx, fmt.Sprintf(nodeScript, quote(p), maxContent))
 		if err != nil {
 			return nil, err

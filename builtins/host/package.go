@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.starlark.net/starlark"
 
@@ -242,15 +243,13 @@ func (o *packageOp) Apply(ctx context.Context, change op.Change) error {
 	}
 	names := o.changedNames(change)
 	if o.state == "absent" {
-		_, err := o.h.must(ctx, "removing "+strings.Join(names, " "), manager.remove(names), nil)
-		return err
+		return o.work(ctx, "removing "+strings.Join(names, " "), manager.remove(names))
 	}
 	if o.update {
 		// once in a run: the lists don't change that fast
 		key := o.h.key("package-lists", "refreshed")
 		if _, err := op.Remember(ctx, o.task.Run.View, key, func(ctx context.Context) (bool, error) {
-			_, err := o.h.must(ctx, "refreshing the package lists", manager.refresh(), nil)
-			return true, err
+			return true, o.work(ctx, "refreshing the package lists", manager.refresh())
 		}); err != nil {
 			return err
 		}
@@ -270,8 +269,28 @@ func (o *packageOp) Apply(ctx context.Context, change op.Change) error {
 		}
 	}
 	o.task.Begin(o.h.name, o.Address().String(), "installing "+strings.Join(names, " "))
-	_, err = o.h.must(ctx, "installing "+strings.Join(names, " "), manager.install(names), nil)
-	return err
+	return o.work(ctx, "installing "+strings.Join(names, " "), manager.install(names))
+}
+
+// work runs the package manager, and says so once if another process makes it wait.
+func (o *packageOp) work(ctx context.Context, what, script string) error {
+	conn, err := o.h.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	var told sync.Once
+	r, err := conn.Run(ctx, remote.Command{Script: script, Output: func(line string) {
+		if strings.Contains(line, "Waiting for cache lock") || strings.HasPrefix(line, waiting) {
+			told.Do(func() { o.task.Log(o.h.name, what+": waiting, since "+strings.TrimSpace(line)) })
+		}
+	}})
+	if err != nil {
+		return err
+	}
+	if r.Code != 0 {
+		return &remote.ExitError{What: what, Result: r}
+	}
+	return nil
 }
 
 // changedNames gives those of the names that differ, as they were asked for.

@@ -126,6 +126,9 @@ type environmentOp struct {
 	tags []string
 }
 
+// IsLandmark has the recap name the environment.
+func (o *environmentOp) IsLandmark() {}
+
 func (o *environmentOp) Address() op.Address {
 	return op.Address{Host: o.name, Kind: "environment", ID: o.name}
 }

@@ -4,6 +4,7 @@ package portainer
 
 import (
 	"context"
+	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -39,6 +40,7 @@ type Session struct {
 
 	mu       sync.Mutex
 	client   *portainer.Client
+	master   []byte // what all derived secrets come from; nil before the first
 	derived  map[string]secret.Value
 	machines map[string]*proxmox.VM // whose environments were asked for, by name
 	renamed  map[int]bool           // environments that belong to a machine of another name, by id
@@ -109,7 +111,8 @@ func (s *Session) password(ctx context.Context, task *runner.Task) (secret.Value
 }
 
 // derive makes a secret of the administrator's password, so that none has to be kept anywhere, and
-// each run finds the same. scrypt makes guessing the password from it as costly as from its own hash.
+// each run finds the same. scrypt makes guessing the password from it as costly as from its own hash;
+// it is asked once, and each purpose gets a key of its own from what it gives.
 func (s *Session) derive(ctx context.Context, task *runner.Task, purpose string) (secret.Value, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -120,7 +123,12 @@ func (s *Session) derive(ctx context.Context, task *runner.Task, purpose string)
 	if err != nil {
 		return secret.Value{}, err
 	}
-	key, err := scrypt.Key([]byte(password.Reveal()), []byte("phoenix-run "+purpose), 1<<15, 8, 1, 24)
+	if s.master == nil {
+		if s.master, err = scrypt.Key([]byte(password.Reveal()), []byte("phoenix-run"), 1<<15, 8, 1, 32); err != nil {
+			return secret.Value{}, err
+		}
+	}
+	key, err := hkdf.Expand(sha256.New, s.master, purpose, 24)
 	if err != nil {
 		return secret.Value{}, err
 	}

@@ -134,6 +134,9 @@ func (o *stackOp) prepare() error {
 
 func (o *stackOp) name() string { return portainer.NormalizeName(o.spec.Name) }
 
+// IsLandmark has the recap name the stack.
+func (o *stackOp) IsLandmark() {}
+
 func (o *stackOp) Address() op.Address {
 	return op.Address{Host: o.environment, Kind: "stack", ID: o.spec.Name}
 }

@@ -27,6 +27,7 @@ func (s *Session) host(task *runner.Task, v *VM) *host.Host {
 	h, ok := s.hosts[v.vm.Name]
 	if !ok {
 		h = host.New(v.vm.Name, func(ctx context.Context) (remote.Conn, error) { return s.dial(ctx, task, v.vm) })
+		h.ReadAhead(s.options.State)
 		s.hosts[v.vm.Name] = h
 	}
 	return h
@@ -53,6 +54,13 @@ func (s *Session) dial(ctx context.Context, task *runner.Task, vm config.VM) (re
 		Host: address, Port: settings.Port, User: s.sshUser(vm), Agent: settings.Agent,
 		HostKeyPolicy: ssh.HostKeyPolicy(settings.HostKey), ReadOnly: s.options.Planning,
 		Vouch: func(ctx context.Context) []string { return hostKeys(ctx, guest) },
+		Ask:   s.options.AskHostKey, Jumps: &s.jumps,
+	}
+	if o.Passphrase, err = s.reveal(ctx, task, settings.Passphrase); err != nil {
+		return nil, fmt.Errorf("ssh: passphrase: %w", err)
+	}
+	if o.SudoPassword, err = s.reveal(ctx, task, settings.SudoPassword); err != nil {
+		return nil, fmt.Errorf("ssh: sudo_password: %w", err)
 	}
 	if settings.PrivateKeyFile != "" {
 		o.KeyFile = s.options.Config.Path(settings.PrivateKeyFile)

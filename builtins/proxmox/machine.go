@@ -26,6 +26,9 @@ type machineOp struct {
 	settings pve.Settings
 }
 
+// IsLandmark has the recap name the machine.
+func (o *machineOp) IsLandmark() {}
+
 func (o *machineOp) Address() op.Address {
 	return op.Address{Host: o.vm.Name, Kind: "vm", ID: fmt.Sprint(o.vm.ID)}
 }

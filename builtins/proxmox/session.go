@@ -11,6 +11,7 @@ import (
 	"phoenix-run/builtins/host"
 	"phoenix-run/config"
 	"phoenix-run/pve"
+	"phoenix-run/remote/ssh"
 	"phoenix-run/runner"
 	"phoenix-run/runner/op"
 	"phoenix-run/secret"
@@ -21,10 +22,13 @@ type Options struct {
 	Config   *config.Config
 	Planning bool
 	Verbose  bool
+	State    string // folder for what runs leave; "": none
 	// Confirm asks before something is destroyed; want is what must be typed.
 	Confirm func(question, want string) error
 	// Ask puts a question that is answered with yes or no; nil takes it for no.
 	Ask func(question string) (bool, error)
+	// AskHostKey decides about a machine whose host key nobody has vouched for; nil refuses it.
+	AskHostKey func(ctx context.Context, q ssh.Question) (bool, error)
 }
 
 // Session holds the connections of one run.
@@ -40,6 +44,8 @@ type Session struct {
 	booted map[int]bool            // the machines that this run has made or started, by id
 
 	asking sync.Mutex // one question at a time
+
+	jumps ssh.Jumps // one connection for each bastion, however many machines are behind it
 }
 
 // NewSession makes a session; nothing is connected before it is needed.
@@ -62,6 +68,19 @@ func (s *Session) Close() error {
 	return errors.Join(errs...)
 }
 
+// reveal reads a secret that the configuration refers to; from then on no report shows it.
+func (s *Session) reveal(ctx context.Context, task *runner.Task, ref secret.Ref) (secret.Value, error) {
+	if ref.IsZero() {
+		return secret.Value{}, nil
+	}
+	v, err := ref.Resolve(ctx, s.options.Config.Dir)
+	if err != nil {
+		return secret.Value{}, err
+	}
+	task.Run.Redactor().AddValue(v)
+	return v, nil
+}
+
 // pve gives the client, signing in with what the configuration says.
 func (s *Session) pve(ctx context.Context, task *runner.Task) (*pve.Client, error) {
 	s.mu.Lock()
@@ -81,14 +100,10 @@ func (s *Session) pve(ctx context.Context, task *runner.Task) (*pve.Client, erro
 		ref  secret.Ref
 		into *secret.Value
 	}{{api.Token, &o.Token}, {api.Password, &o.Password}} {
-		if field.ref.IsZero() {
-			continue
-		}
-		v, err := field.ref.Resolve(ctx, s.options.Config.Dir)
+		v, err := s.reveal(ctx, task, field.ref)
 		if err != nil {
 			return nil, fmt.Errorf("proxmox_api: %w", err)
 		}
-		task.Run.Redactor().AddValue(v)
 		*field.into = v
 	}
 	client, err := pve.Open(o)

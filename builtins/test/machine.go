@@ -118,12 +118,12 @@ func (m *Machine) sh(ctx context.Context, what, script string) (string, error) {
 }
 
 // callsFile is where commands that stand in for real ones note how they were called.
-const callsFile = "/var/lib/phoenix-test/calls"
+const callsFile = "/var/cache/phoenix-test/calls"
 
 // prepare brings a new machine to what the test says it has.
 func (m *Machine) prepare(ctx context.Context, a machineArgs) error {
 	var b strings.Builder
-	b.WriteString("mkdir -p -m 1777 /var/lib/phoenix-test && : > " + callsFile + " && chmod 666 " + callsFile + "\n")
+	b.WriteString("mkdir -p -m 1777 /var/cache/phoenix-test && : > " + callsFile + " && chmod 666 " + callsFile + "\n")
 	if len(a.Packages) > 0 {
 		// The simulated archive is empty until it was asked, as a real one is on a new machine.
 		b.WriteString("apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y install " + shell.Join(a.Packages...) + " >&2 || exit 1\n")

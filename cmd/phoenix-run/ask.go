@@ -2,13 +2,16 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 
 	"golang.org/x/term"
 
+	"phoenix-run/remote/ssh"
 	"phoenix-run/runner/op"
 )
 
@@ -73,4 +76,22 @@ func confirmName(question, want string) error {
 		return errDeclined
 	}
 	return nil
+}
+
+// oneQuestion keeps machines that are reached at the same time from asking at the same time.
+var oneQuestion sync.Mutex
+
+// askHostKey asks about a machine that is met for the first time. Without a terminal it is refused.
+func askHostKey(ctx context.Context, q ssh.Question) (bool, error) {
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		return false, nil // the refusal tells what to do
+	}
+	oneQuestion.Lock()
+	defer oneQuestion.Unlock()
+	if ctx.Err() != nil {
+		return false, context.Cause(ctx)
+	}
+	answer, err := ask(fmt.Sprintf("The host key of %s is not known: %s %s. Is it the machine's? [y/N]", q.Host, q.KeyType, q.Fingerprint), "")
+	answer = strings.ToLower(answer)
+	return answer == "y" || answer == "yes", err
 }

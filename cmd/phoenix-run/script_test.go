@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -50,6 +51,7 @@ func TestScripts(t *testing.T) {
 			"schema":   checkSchema,
 			"replace":  replaceText,
 			"check":    checkPlays,
+			"refused":  refused,
 
 			"resume-newest": resumeNewest,
 			"cut-off":       cutOff,
@@ -240,4 +242,15 @@ func cutOff(ts *testscript.TestScript, _ bool, args []string) {
 	line, _, _ := strings.Cut(intent, "\n")
 	keep := len(text) - len(intent) + len(line) + 1
 	ts.Check(os.WriteFile(path, text[:keep], 0o600))
+}
+
+// refused ARG…: phoenix-run with these arguments ends with exit status 1, and nothing in the lab has changed.
+func refused(ts *testscript.TestScript, _ bool, args []string) {
+	clearRequests(ts, false, []string{"lab"})
+	err := ts.Exec("phoenix-run", append([]string{"--lab", "--lab-dir", "lab"}, args...)...)
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != exitFailed {
+		ts.Fatalf("it ended with %v, want exit status %d", err, exitFailed)
+	}
+	countRequests(ts, false, []string{"lab", "0"})
 }

@@ -17,6 +17,7 @@ import (
 	gossh "golang.org/x/crypto/ssh"
 
 	"phoenix-run/builtins/test"
+	"phoenix-run/lab/docker"
 	"phoenix-run/lab/guest"
 	"phoenix-run/lab/machine"
 	"phoenix-run/remote"
@@ -66,8 +67,8 @@ func (l *testLab) Machine(ctx context.Context, name string, available []test.Pac
 	l.mu.Unlock()
 	m := &testMachine{lab: l, name: name, accept: make(chan net.Conn), closed: make(chan struct{}), listening: make(chan struct{}, 1)}
 	backend, err := guest.NewBackend(guest.Options{
-		Dir: fmt.Sprintf("%s/%d", l.dir, id), Packages: packages(available), Listen: m.listen,
-		Lease:    func(int) (string, error) { return "127.0.0.1", nil },
+		Dir: fmt.Sprintf("%s/%d", l.dir, id), Packages: append(docker.Packages(docker.Options{PullTime: time.Nanosecond}), packages(available)...),
+		Listen: m.listen, Lease: func(int) (string, error) { return "", nil }, // there is no network
 		BootTime: time.Nanosecond, CloudInitTime: time.Nanosecond, InstallTime: time.Nanosecond,
 	})
 	if err != nil {
@@ -130,7 +131,7 @@ func (m *testMachine) ready(ctx context.Context) error {
 	case <-m.listening:
 	case <-ctx.Done():
 		return context.Cause(ctx)
-	case <-time.After(time.Minute):
+	case <-time.After(5 * time.Minute):
 		return fmt.Errorf("the simulated machine %s does not come up", m.name)
 	}
 	conn, err := m.Dial(ctx, false)
@@ -148,7 +149,7 @@ func (m *testMachine) Dial(ctx context.Context, readOnly bool) (remote.Conn, err
 		return nil, err
 	}
 	return ssh.Dial(ctx, ssh.Options{Host: m.name, User: "root", KeyData: m.lab.key, HostKeys: []string{strings.TrimSpace(string(hostKey))},
-		ConfigFile: "none", ReadOnly: readOnly, ConnectTimeout: time.Minute, Keepalive: time.Hour, Dial: m.connect})
+		ConfigFile: "none", ReadOnly: readOnly, ConnectTimeout: 5 * time.Minute, Keepalive: time.Hour, Dial: m.connect})
 }
 
 // connect makes a connection to the machine's sshd.

@@ -84,8 +84,8 @@ func listenPublished(ctx context.Context, host Host, c api.Container, spec strin
 		bindings = []api.PortBinding{{HostIP: "0.0.0.0", HostPort: number}}
 	}
 	for _, b := range bindings {
-		if !outside(b) {
-			continue
+		if !outside(b) || host.Address() == "" {
+			continue // nobody can come from outside
 		}
 		address := net.JoinHostPort(host.Address(), b.HostPort)
 		l, err := retryListen(ctx, address)

@@ -67,7 +67,7 @@ func TestDelayAndTurns(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if took := time.Since(begin); took < 120*time.Millisecond || took > 600*time.Millisecond {
+	if took := time.Since(begin); took < 120*time.Millisecond {
 		t.Errorf("3 round trips of 40 ms took %s", took)
 	}
 	if got := p.Turns(); got != 3 {

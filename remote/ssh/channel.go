@@ -22,10 +22,16 @@ const (
 	openTries = 10
 	// killGrace is what the processes of a cancelled script get to end by themselves.
 	killGrace = 250 * time.Millisecond
+	// killTime bounds how long it may take to get another shell that ends them: a machine under load
+	// takes its time to start one.
+	killTime = 5 * time.Second
 	// deadGrace is how long a closed channel may take to be confirmed before the whole connection is
 	// given up as dead.
 	deadGrace = 500 * time.Millisecond
 )
+
+// errLost says that the connection ended while something was to begin in it.
+var errLost = errors.New("the connection was lost")
 
 // open opens a session channel, patiently if the server has no room for it now.
 func open(ctx context.Context, l *link) (ssh.Channel, <-chan *ssh.Request, error) {
@@ -49,7 +55,9 @@ func open(ctx context.Context, l *link) (ssh.Channel, <-chan *ssh.Request, error
 	}
 }
 
-// openOnce asks once. The library can't be interrupted; a channel that comes too late is closed.
+// openOnce asks once. The library can't be interrupted; a channel that comes too late is closed. Nor
+// does it always see that the connection has ended: what is asked for just then is never answered, so
+// that the end is watched for here, and nothing waits for that goroutine.
 func openOnce(ctx context.Context, l *link) (ssh.Channel, <-chan *ssh.Request, error) {
 	type answer struct {
 		ch   ssh.Channel
@@ -58,7 +66,7 @@ func openOnce(ctx context.Context, l *link) (ssh.Channel, <-chan *ssh.Request, e
 	}
 	answers := make(chan answer)
 	late := make(chan struct{})
-	l.running.Go(func() {
+	go func() {
 		ch, reqs, err := l.OpenChannel("session", nil)
 		select {
 		case answers <- answer{ch, reqs, err}:
@@ -68,10 +76,13 @@ func openOnce(ctx context.Context, l *link) (ssh.Channel, <-chan *ssh.Request, e
 				ch.Close() // nobody wants it any more
 			}
 		}
-	})
+	}()
 	select {
 	case a := <-answers:
 		return a.ch, a.reqs, a.err
+	case <-l.gone:
+		close(late)
+		return nil, nil, errLost
 	case <-ctx.Done():
 		close(late)
 		return nil, nil, context.Cause(ctx)

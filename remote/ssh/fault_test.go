@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -45,6 +46,7 @@ func behind(t testing.TB, o *ssh.Options, d delay.Options) *delay.Proxy {
 // TestFaults is the table of what can go wrong, each ending in success or in an error that says what
 // it was.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	run := func(t *testing.T, o ssh.Options) error {
 		c, err := ssh.Dial(t.Context(), o)
 		if err != nil {
@@ -102,7 +104,7 @@ func TestFaults(t *testing.T) {
 			if err == nil || !tt.is(err) || !strings.Contains(err.Error(), tt.say) {
 				t.Errorf("got %T: %v", err, err)
 			}
-			if took := time.Since(start); took > 5*time.Second {
+			if took := time.Since(start); took > time.Minute {
 				t.Errorf("took %s", took)
 			}
 		})
@@ -113,6 +115,7 @@ func TestFaults(t *testing.T) {
 // ends in the old content or the new, and nothing else stays in the folder.
 func TestCutAnywhere(t *testing.T) {
 	s := sshtest.StartFaulty(t, sshtest.Faults{})
+	t.Parallel()
 	for _, tt := range []struct {
 		name string
 		size int
@@ -145,7 +148,7 @@ func TestCutAnywhere(t *testing.T) {
 				if err != nil && !errors.As(err, &conn) {
 					t.Errorf("got %T: %v", err, err)
 				}
-				for range 60 { // what is cut off may take a moment to notice
+				for range 600 { // what is cut off may take a moment to notice
 					left, globErr := filepath.Glob(filepath.Join(dir, ".phx-*"))
 					if globErr != nil || len(left) == 0 {
 						break
@@ -168,6 +171,7 @@ func TestCutAnywhere(t *testing.T) {
 
 // A script that changes things is never sent twice; one that only reads is.
 func TestCutDuringAScript(t *testing.T) {
+	t.Parallel()
 	s := sshtest.StartFaulty(t, sshtest.Faults{})
 	for _, readOnly := range []bool{false, true} {
 		t.Run(fmt.Sprintf("read-only %v", readOnly), func(t *testing.T) {
@@ -176,9 +180,19 @@ func TestCutDuringAScript(t *testing.T) {
 			c := dial(t, o)
 			conntest.Sh(t, c, "true")
 			ran := filepath.Join(t.TempDir(), "ran")
-			time.AfterFunc(300*time.Millisecond, p.Cut)
+			var cutting sync.WaitGroup
+			defer cutting.Wait()
+			cutting.Go(func() {
+				for range 3000 { // until the script has begun
+					if text, err := os.ReadFile(ran); err == nil && len(text) > 0 {
+						break
+					}
+					time.Sleep(10 * time.Millisecond)
+				}
+				p.Cut()
+			})
 			r, err := c.Run(t.Context(), remote.Command{
-				Script:   fmt.Sprintf("echo x >>%s; if [ $(wc -l <%[1]s) = 1 ]; then sleep 1; fi; echo done", ran),
+				Script:   fmt.Sprintf("echo x >>%s; if [ $(wc -l <%[1]s) = 1 ]; then sleep 5; fi; echo done", ran),
 				ReadOnly: readOnly,
 			})
 			var conn *remote.ConnError
@@ -201,20 +215,22 @@ func TestCutDuringAScript(t *testing.T) {
 
 // A machine that has gone silent is given up after three missed keepalives.
 func TestKeepalive(t *testing.T) {
+	t.Parallel()
 	s := sshtest.StartFaulty(t, sshtest.Faults{Deaf: true})
 	o := faulty(s)
 	o.Keepalive = 50 * time.Millisecond
 	c := dial(t, o)
 	start := time.Now()
-	_, err := c.Run(t.Context(), remote.Command{Script: "sleep 5"})
+	_, err := c.Run(t.Context(), remote.Command{Script: "sleep 60"})
 	var conn *remote.ConnError
-	if !errors.As(err, &conn) || time.Since(start) > 2*time.Second {
+	if !errors.As(err, &conn) || time.Since(start) > 50*time.Second {
 		t.Errorf("after %s: %v", time.Since(start), err)
 	}
 }
 
 // A server that allows two sessions gets no more than these, and all the work is done.
 func TestFewSessions(t *testing.T) {
+	t.Parallel()
 	s := sshtest.StartFaulty(t, sshtest.Faults{MaxSessions: 2})
 	c := dial(t, faulty(s))
 	errs := make(chan error)
@@ -236,6 +252,7 @@ func TestFewSessions(t *testing.T) {
 
 // Without SFTP large files go through a shell.
 func TestNoSFTP(t *testing.T) {
+	t.Parallel()
 	s := sshtest.StartFaulty(t, sshtest.Faults{NoSFTP: true})
 	c := dial(t, faulty(s))
 	path := filepath.Join(t.TempDir(), "file")
@@ -267,6 +284,7 @@ echo "sudo: 3 incorrect password attempts" >&2; exit 1
 `
 
 func TestSudo(t *testing.T) {
+	t.Parallel()
 	bin := t.TempDir()
 	if err := os.WriteFile(filepath.Join(bin, "sudo"), []byte(fakeSudo), 0o755); err != nil {
 		t.Fatal(err)

@@ -120,7 +120,7 @@ func (c *conn) authorize(ctx context.Context, p *program, prompt, ready string) 
 // to: it passes no signals on to a session of root, and none to what runs under sudo. With a lost
 // connection there is nothing to do: what the script did is found out by reading.
 func (c *conn) killGroup(l *link, pid int) {
-	ctx, cancel := context.WithTimeout(context.Background(), killGrace+deadGrace)
+	ctx, cancel := context.WithTimeout(context.Background(), killTime)
 	defer cancel()
 	p, err := c.shell(ctx, l, frame.NewWord())
 	if err != nil {

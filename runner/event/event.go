@@ -47,6 +47,7 @@ type Event struct {
 	Mode     string         `json:"mode,omitempty"` // run_start: plan or apply
 	Host     string         `json:"host,omitempty"`
 	Address  string         `json:"address,omitempty"`
+	Landmark bool           `json:"landmark,omitempty"` // what people look for at the end: a machine, an environment, a stack
 	Status   Status         `json:"status,omitempty"`
 	Change   *Change        `json:"change,omitempty"`   // of a step that is only likely to do nothing: action none
 	Position string         `json:"position,omitempty"` // file:line:column

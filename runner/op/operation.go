@@ -35,6 +35,10 @@ type Verifier interface {
 	Verify(change Change, actual State) []string
 }
 
+// Landmark is implemented by operations on what people look for at the end of a run, beside all the
+// steps that led there: a machine, an environment, a stack.
+type Landmark interface{ IsLandmark() }
+
 // Outcome is what became of an operation.
 type Outcome struct {
 	Address Address

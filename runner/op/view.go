@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Key names a thing that operations read and write; several operations may share one (a file and a
@@ -22,6 +23,7 @@ type View struct {
 	absent map[string]Cause // hosts that don't exist yet
 	last   map[string]Cause // the latest planned step by host
 	memo   map[Key]*memory
+	moved  atomic.Int64
 }
 
 // memory is a bulk read, done once by whoever asks first.
@@ -181,6 +183,13 @@ func (v *View) IsMissing(host string) (Cause, bool) {
 	return c, ok
 }
 
+// Moved counts what has been changed by steps of the run, on any machine. As long as it stays, what
+// was read is what there is, as far as the run has a part in it.
+func (v *View) Moved() int64 { return v.moved.Load() }
+
+// Move says that the world went on while the run waited for something.
+func (v *View) Move() { v.moved.Add(1) }
+
 // Touch records that the step changes its host.
 func (v *View) Touch(step Address) {
 	v.mu.Lock()
@@ -203,6 +212,7 @@ func (v *View) Touched(host string) *Cause {
 
 // forget drops remembered reads that m covers. The caller holds the lock.
 func (v *View) forget(m mark) {
+	v.moved.Add(1)
 	for k := range v.memo {
 		if m.covers(k) || (k.Host == m.key.Host && k.Space == m.key.Space && k.ID == "") {
 			delete(v.memo, k)

@@ -33,6 +33,10 @@ type Case struct {
 	Needs   []Need
 	// Repeats says that the operation is meant to do its work each time.
 	Repeats bool
+	// Idle says that there may be nothing to do.
+	Idle bool
+	// Says is in a line that people are told during the first apply.
+	Says string
 	// Late says that the dry run ends early, at something that only an apply can tell.
 	Late bool
 }

@@ -1,5 +1,17 @@
 package hosttest
 
+// makeAuthority makes a certificate, and makeRepository a repository with two commits.
+const (
+	makeAuthority = `cd /srv; [ -e ca.pem ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 3650 -subj '/CN=phx test'`
+
+	makeRepository = `
+if [ ! -e /srv/repo ]; then
+	git init -q -b main /srv/repo; cd /srv/repo; git config user.email a@b; git config user.name n
+	echo 1 > f; git add f; git commit -qm 1; git tag -a v1 -m v1; echo 2 > f; git commit -qam 2
+fi
+`
+)
+
 // Cases of operations that write one file each, and what takes effect by it.
 var configCases = []Case{
 	{
@@ -59,7 +71,7 @@ var configCases = []Case{
 	},
 	{
 		Name: "certificate_authority",
-		Setup: `cd /srv; [ -e ca.pem ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout ca.key -out ca.pem -days 3650 -subj '/CN=phx test'
+		Setup: makeAuthority + `
 rm -f /usr/local/share/ca-certificates/phx-ca.crt`,
 		Playbook: `host.certificate_authority("phx-ca", host.command("cat /srv/ca.pem", read_only = True).stdout)`,
 		Check:    `openssl verify -CAfile /etc/ssl/certs/ca-certificates.crt /srv/ca.pem; ls -l /etc/ssl/certs | grep -q phx-ca`,
@@ -169,11 +181,8 @@ var treeCases = []Case{
 		Check:    `cmp /srv/download-me /srv/downloaded2`,
 	},
 	{
-		Name: "git: branch",
-		Setup: `cd /srv; if [ ! -e repo ]; then
-	git init -q -b main repo; cd repo; git config user.email a@b; git config user.name n
-	echo 1 > f; git add f; git commit -qm 1; git tag -a v1 -m v1; echo 2 > f; git commit -qam 2
-fi`,
+		Name:     "git: branch",
+		Setup:    makeRepository,
 		Playbook: `host.git("/srv/repo", "/srv/checked out", version = "main")`,
 		Check:    `cd '/srv/checked out'; [ "$(cat f)" = 2 ]; [ "$(git rev-parse HEAD)" = "$(git -C /srv/repo rev-parse main)" ]`,
 	},

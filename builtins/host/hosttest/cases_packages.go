@@ -29,6 +29,30 @@ var packageCases = []Case{
 		Check:    `[ "$(dpkg-query -W -f '${Version}' phx-hello)" = 2.0 ]`,
 	},
 	{
+		Name: "package: locked", // the lists' lock first, and then dpkg's
+		Setup: archive + `apt-get update -qq; dpkg --purge phx-world
+cat > /tmp/lock.pl <<'END'
+use Fcntl;
+for my $file ("/var/lib/apt/lists/lock", "/var/lib/dpkg/lock-frontend") {
+	open(my $f, ">>", $file) or die;
+	my $lock = pack("s s x4 q q i x4", F_WRLCK, 0, 0, 0, 0);
+	fcntl($f, F_SETLKW, $lock) or die "$!";
+	push @all, $f;
+}
+open(my $ready, ">", "/tmp/locked");
+# Until an apt-get has come and gone: it was refused, however slow the machine is.
+alarm 600;
+while (! -e "/tmp/refused") { select(undef, undef, undef, 0.1) }
+END
+printf '#!/bin/sh\n/usr/bin/apt-get "$@"; c=$?; : > /tmp/refused; exit $c\n' > /usr/local/bin/apt-get; chmod 755 /usr/local/bin/apt-get
+rm -f /tmp/locked /tmp/refused
+nohup perl /tmp/lock.pl >/dev/null 2>&1 </dev/null &
+for i in $(seq 600); do [ -e /tmp/locked ] && break; sleep 0.1; done; [ -e /tmp/locked ]`,
+		Playbook: `host.package("phx-world")`,
+		Check:    `dpkg -s phx-world; rm -f /usr/local/bin/apt-get`,
+		Says:     "waiting, since",
+	},
+	{
 		Name:     "package: absent",
 		Playbook: `host.package(["phx-hello", "phx-world"], state = "absent")`,
 		Check:    `! dpkg -s phx-hello; ! dpkg -s phx-world`,

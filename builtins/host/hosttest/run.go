@@ -10,6 +10,7 @@ import (
 
 	"go.starlark.net/starlark"
 
+	"phoenix-run/builtins/core"
 	"phoenix-run/builtins/host"
 	"phoenix-run/remote"
 	"phoenix-run/runner"
@@ -83,10 +84,16 @@ func (m Machine) run(t *testing.T, c Case) {
 			t.Errorf("the dry run changed something on the machine:\nbefore:\n%s\nafter:\n%s", before, after)
 		}
 	}
-	if len(planned) == 0 {
+	if len(planned) == 0 && !c.Idle {
 		t.Error("the dry run foresees no change")
 	}
-	done := m.Playbook(t, project, runner.Apply)
+	done, said, err := m.Play(t, project, runner.Apply)
+	if err != nil {
+		t.Fatalf("apply: %v", err)
+	}
+	if !strings.Contains(said, c.Says) {
+		t.Errorf("people were told %q, want %q in it", said, c.Says)
+	}
 	if !slices.Equal(planned, done) && (!c.Late || len(planned) > len(done) || !slices.Equal(planned, done[:len(planned)])) {
 		t.Errorf("the dry run said\n  %s\nand the apply did\n  %s", strings.Join(planned, "\n  "), strings.Join(done, "\n  "))
 	}
@@ -98,7 +105,7 @@ func (m Machine) run(t *testing.T, c Case) {
 	if len(again) > 0 && !c.Repeats {
 		t.Errorf("the second apply changed\n  %s", strings.Join(again, "\n  "))
 	}
-	if c.Repeats && len(again) == 0 {
+	if c.Repeats && len(again) == 0 && !c.Idle {
 		t.Error("the second apply did nothing")
 	}
 	m.script(t, "check after the second apply", c.Check)
@@ -116,7 +123,7 @@ func (m Machine) run(t *testing.T, c Case) {
 // Playbook plays the project's case.star and gives its changes: "create host/file:/etc/motd".
 func (m Machine) Playbook(t *testing.T, project string, mode runner.Mode) []string {
 	t.Helper()
-	changes, err := m.Play(t, project, mode)
+	changes, _, err := m.Play(t, project, mode)
 	if err != nil {
 		t.Fatalf("%s: %v", mode, err)
 	}
@@ -124,17 +131,17 @@ func (m Machine) Playbook(t *testing.T, project string, mode runner.Mode) []stri
 }
 
 // Play is Playbook for those that are to fail.
-func (m Machine) Play(t *testing.T, project string, mode runner.Mode) (changes []string, err error) {
+func (m Machine) Play(t *testing.T, project string, mode runner.Mode) (changes []string, said string, err error) {
 	h := host.New("m", func(ctx context.Context) (remote.Conn, error) { return m.Dial(ctx, mode == runner.Plan) })
 	defer h.Close()
 	run := runner.New(runner.Options{Mode: mode, Source: load.Source{Project: project},
-		Builtins: starlark.StringDict{"host": h},
+		Builtins: starlark.StringDict{"host": h, "attempt": core.Attempt.Value("", nil)},
 		Sink: event.SinkFunc(func(e event.Event) {
 			if e.Type == event.Operation && e.Status == event.Changed {
 				changes = append(changes, string(e.Change.Action)+" "+e.Address)
 			}
 			if e.Type == event.Log {
-				t.Log(e.Message)
+				said += e.Message + "\n"
 			}
 		})})
 	call, err := run.Prepare(load.Module{Path: "case.star"}, nil)
@@ -142,7 +149,7 @@ func (m Machine) Play(t *testing.T, project string, mode runner.Mode) (changes [
 		t.Fatal(err)
 	}
 	_, err = run.Playbook(t.Context(), call)
-	return changes, err
+	return changes, said, err
 }
 
 func (m Machine) script(t *testing.T, what, text string) {

@@ -9,64 +9,85 @@ import (
 	"phoenix-run/remote"
 )
 
+// content is what an upload brings. Its Seek is from where it began, and works if what is behind it
+// can be read again.
+type content struct {
+	from  io.Reader
+	start int64        // of from, in its own count
+	read  int64        // how far it was read
+	tell  func(int64)  // nil: nobody wants to know
+	close func() error // nil: nothing to give back
+}
+
 // measure makes sure that the size of an upload's content is known before it is sent. What names
 // none is read: into memory while it is small, else into a file of our own that goes with Close.
-func measure(u remote.Upload) (io.ReadCloser, int64, error) {
+func measure(u remote.Upload) (*content, int64, error) {
+	c := &content{from: u.Content, tell: u.Progress}
 	if u.Content == nil {
-		return io.NopCloser(bytes.NewReader(nil)), 0, nil
+		c.from = bytes.NewReader(nil)
+		return c, 0, nil
 	}
 	if u.Size >= 0 {
-		return io.NopCloser(u.Content), u.Size, nil
+		if s, ok := u.Content.(io.Seeker); ok {
+			start, err := s.Seek(0, io.SeekCurrent)
+			if err != nil {
+				c.from = struct{ io.Reader }{u.Content} // a pipe, as a file
+			}
+			c.start = start
+		}
+		return c, u.Size, nil
 	}
 	head, err := io.ReadAll(io.LimitReader(u.Content, bigFile+1))
 	if err != nil {
 		return nil, 0, err
 	}
 	if len(head) <= bigFile {
-		return io.NopCloser(bytes.NewReader(head)), int64(len(head)), nil
+		c.from = bytes.NewReader(head)
+		return c, int64(len(head)), nil
 	}
 	spool, err := os.CreateTemp("", "phoenix-run-upload-") // created 0600
 	if err != nil {
 		return nil, 0, err
 	}
-	held := &spooled{spool}
+	c.from = spool
+	c.close = func() error { return errors.Join(spool.Close(), os.Remove(spool.Name())) }
 	size, err := io.Copy(spool, io.MultiReader(bytes.NewReader(head), u.Content))
 	if err == nil {
 		_, err = spool.Seek(0, io.SeekStart)
 	}
 	if err != nil {
-		return nil, 0, errors.Join(err, held.Close())
+		return nil, 0, errors.Join(err, c.Close())
 	}
-	return held, size, nil
+	return c, size, nil
 }
 
-// spooled is a temporary file that goes when it is closed.
-type spooled struct{ *os.File }
-
-func (s *spooled) Close() error {
-	err := s.File.Close()
-	if rmErr := os.Remove(s.Name()); err == nil {
-		err = rmErr
-	}
-	return err
-}
-
-// progress tells how far the reading of content has come.
-func progress(content io.ReadCloser, tell func(int64)) io.ReadCloser {
-	return &counter{ReadCloser: content, tell: tell}
-}
-
-type counter struct {
-	io.ReadCloser
-	n    int64
-	tell func(int64)
-}
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.ReadCloser.Read(p)
-	if n > 0 {
-		c.n += int64(n)
-		c.tell(c.n)
+// Read reads on, and tells how far it has come.
+func (c *content) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	c.read += int64(n)
+	if n > 0 && c.tell != nil {
+		c.tell(c.read)
 	}
 	return n, err
+}
+
+// Seek goes to a place counted from the content's start; no other way of counting is needed.
+func (c *content) Seek(offset int64, whence int) (int64, error) {
+	s, ok := c.from.(io.Seeker)
+	if !ok || whence != io.SeekStart {
+		return 0, errors.ErrUnsupported
+	}
+	if _, err := s.Seek(c.start+offset, io.SeekStart); err != nil {
+		return 0, err
+	}
+	c.read = offset
+	return offset, nil
+}
+
+// Close gives back what measure took; the upload's own content stays open.
+func (c *content) Close() error {
+	if c.close == nil {
+		return nil
+	}
+	return c.close()
 }

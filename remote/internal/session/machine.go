@@ -22,7 +22,8 @@ type Machine struct {
 	ReadOnly bool
 	Pool     *Pool
 	// Send writes size bytes of content to a new file by another way than a shell's stdin, or is nil.
-	// It removes what it wrote if it fails. errors.ErrUnsupported, before content was touched, means
+	// It removes what it wrote if it fails. content is an io.Seeker; its Seek fails with
+	// errors.ErrUnsupported if it can't be read again. errors.ErrUnsupported, before content was touched, means
 	// that there is no other way here.
 	Send func(ctx context.Context, path string, content io.Reader, size int64) error
 }
@@ -102,9 +103,6 @@ func (m *Machine) Upload(ctx context.Context, u remote.Upload) error {
 		return fmt.Errorf("%s: upload to %s: read the content: %w", m.Name, u.Path, err)
 	}
 	defer content.Close()
-	if u.Progress != nil {
-		content = progress(content, u.Progress)
-	}
 	job := Job{Stdin: content, Size: size}
 	file.Fill = "cat"
 	if size > bigFile && m.Send != nil {
@@ -118,7 +116,13 @@ func (m *Machine) Upload(ctx context.Context, u remote.Upload) error {
 	}
 	out := &output{}
 	job.Script, job.Stdout, job.Stderr = file.Script(size, time.Now()), out.takeStdout, out.takeStderr
-	code, err := m.Pool.Run(ctx, job, false, nil)
+	code, err := m.Pool.Run(ctx, job, false, func() error {
+		if job.Stdin == nil {
+			return nil
+		}
+		_, err := content.Seek(0, io.SeekStart) // the first try may have read some of it
+		return err
+	})
 	if err != nil {
 		return m.fail("upload", err)
 	}

@@ -62,6 +62,19 @@ func (p *Pool) Run(ctx context.Context, job Job, again bool, rewind func() error
 	}
 }
 
+// Warm makes sure that there is a shell, and that it works, before something else takes the room for it.
+func (p *Pool) Warm(ctx context.Context) error {
+	p.mu.Lock()
+	there := p.live > 0
+	p.mu.Unlock()
+	if there {
+		return nil
+	}
+	drop := func([]byte) error { return nil }
+	_, err := p.Run(ctx, Job{Script: ":", Stdout: drop, Stderr: drop}, true, nil)
+	return err
+}
+
 func (p *Pool) get(ctx context.Context) (*Shell, error) {
 	for {
 		select {

@@ -49,6 +49,7 @@ type Server struct {
 	running  sync.WaitGroup
 	Channels atomic.Int64 // that were asked for
 	Logins   atomic.Int64 // that were tried: connections that came to authentication
+	Accepted atomic.Int64 // TCP connections
 	sessions atomic.Int64
 	mu       sync.Mutex
 	conns    map[net.Conn]bool
@@ -90,6 +91,7 @@ func StartFaulty(t testing.TB, f Faults) *Server {
 			if err != nil {
 				return
 			}
+			s.Accepted.Add(1)
 			s.running.Go(func() { s.serve(conn, config) })
 		}
 	})
@@ -115,6 +117,13 @@ func NewSigner(t testing.TB) ssh.Signer {
 	return signer
 }
 
+// Connections tells how many there are now.
+func (s *Server) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
 // Cut closes all connections.
 func (s *Server) Cut() {
 	s.mu.Lock()
@@ -128,7 +137,12 @@ func (s *Server) serve(conn net.Conn, config *ssh.ServerConfig) {
 	s.mu.Lock()
 	s.conns[conn] = true
 	s.mu.Unlock()
-	defer conn.Close()
+	defer func() {
+		s.mu.Lock()
+		delete(s.conns, conn)
+		s.mu.Unlock()
+		conn.Close()
+	}()
 	sc, chans, reqs, err := ssh.NewServerConn(conn, config)
 	if err != nil {
 		return

@@ -12,8 +12,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -81,13 +83,56 @@ func Start(t testing.TB, c Config) *Sshd {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.stop)
+	t.Cleanup(func() { s.stop() })
 	s.wait(t)
 	return s
 }
 
 // Log is what the server wrote so far.
 func (s *Sshd) Log() string { return s.log.String() }
+
+// KillSessions kills the processes that serve connections, as an administrator or a lack of memory
+// would; the server goes on taking new ones.
+func (s *Sshd) KillSessions(t testing.TB) (killed int) {
+	t.Helper()
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range stats {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue // it has ended meanwhile
+		}
+		// pid (name) state parent …; a name may hold anything.
+		rest := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(rest) > 1 && rest[1] == strconv.Itoa(s.cmd.Process.Pid) {
+			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+			if err == nil && syscall.Kill(pid, syscall.SIGKILL) == nil {
+				killed++
+			}
+		}
+	}
+	return killed
+}
+
+// Kill ends the server with all its connections; Restart starts it again at the same port.
+func (s *Sshd) Kill(t testing.TB) {
+	t.Helper()
+	s.KillSessions(t)
+	s.stop()
+}
+
+// Restart starts a server that was killed.
+func (s *Sshd) Restart(t testing.TB) {
+	t.Helper()
+	s.cmd = exec.Command(s.cmd.Args[0], s.cmd.Args[1:]...)
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	s.wait(t)
+}
 
 func (s *Sshd) stop() {
 	s.cmd.Process.Kill()
