@@ -3,7 +3,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 LDFLAGS := -s -w -X main.version=$(VERSION)
 RACE    ?=
 
-.PHONY: build demo test fuzz bench deps check docs clean
+.PHONY: build demo test test-real fuzz bench deps check docs clean
 
 build: bin/phoenix-run
 
@@ -33,6 +33,11 @@ fuzz:
 bench: build
 	go build -o bin/bench ./bench
 	bin/bench $(BENCHFLAGS)
+
+# The same on real machines, as root on Debian. The first time makes their image: a minute or two.
+test-real:
+	scripts/test-deps-real
+	go test -tags real -count=1 -timeout 60m -v ./lab/real
 
 check:
 	test -z "$$(gofmt -l .)" || { gofmt -l .; exit 1; }

@@ -24,16 +24,15 @@ import (
 
 // Options say what the builtins of a run work on.
 type Options struct {
-	Config   *config.Config                    // nil where only names and texts are wanted
-	Limit    string                            // pattern of --limit
-	Planning bool                              // connections refuse to change anything
-	State    string                            // folder for what runs leave, to be faster the next time; "": none
-	Verbose  bool                              // lines of running tasks and commands are told
-	Confirm  func(question, want string) error // asks before something is destroyed; nil refuses
+	Config   *config.Config                      // nil where only names and texts are wanted
+	Limit    string                              // pattern of --limit
+	Planning bool                                // connections refuse to change anything
+	State    string                              // folder for what runs leave, to be faster the next time; "": none
+	Verbose  bool                                // lines of running tasks and commands are told
+	Confirm  func(question, want string) error   // asks before something is destroyed; nil refuses
+	Ask      func(question string) (bool, error) // asks what may be answered with no; nil is no
 	// AskHostKey decides about a machine whose host key nobody has vouched for; nil refuses it.
 	AskHostKey func(ctx context.Context, q ssh.Question) (bool, error)
-	// Ask puts what may be answered with no; nil is no.
-	Ask func(question string) (bool, error)
 }
 
 // Session is what the builtins of one run share: its connections.
@@ -49,7 +48,8 @@ func New(o Options) *Session {
 		o.Config = &config.Config{}
 	}
 	s := &Session{options: o}
-	s.proxmox = proxmox.NewSession(proxmox.Options{Config: o.Config, Planning: o.Planning, Verbose: o.Verbose, State: o.State, Confirm: o.Confirm, AskHostKey: o.AskHostKey, Ask: o.Ask})
+	s.proxmox = proxmox.NewSession(proxmox.Options{Config: o.Config, Planning: o.Planning, Verbose: o.Verbose, State: o.State,
+		Confirm: o.Confirm, Ask: o.Ask, AskHostKey: o.AskHostKey})
 	s.portainer = portainer.NewSession(portainer.Options{Config: o.Config, Planning: o.Planning})
 	return s
 }

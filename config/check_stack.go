@@ -26,6 +26,9 @@ func (s *Stack) check(r *report, n *node) {
 		if !environmentRE.MatchString(m.key.text) {
 			r.fault(m.key, "an environment's name has letters, digits, _ . and -")
 		}
+		if files := m.value.get("files"); git != nil && files != nil && len(files.items) > 0 {
+			r.fault(files, "files can't be mounted into a compose file that Portainer takes from a Git repository: use compose_file_path, or keep the files in the repository")
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"net/netip"
+	"os"
 	"path/filepath"
 
 	"phoenix-run/lab/docker"
@@ -16,16 +17,18 @@ import (
 	"phoenix-run/lab/machine/vnet"
 	"phoenix-run/lab/nspawn"
 	"phoenix-run/lab/portainer"
+	"phoenix-run/lab/qemu"
 )
 
 // Backends: what stands behind the lab's Proxmox API.
 const (
 	Simulated = "simulated" // needs nothing
 	Nspawn    = "nspawn"    // real systems without a kernel of their own; root on Linux
+	QEMU      = "qemu"      // virtual machines
 )
 
 // Backends are the names of all backends.
-var Backends = []string{Simulated, Nspawn}
+var Backends = []string{Simulated, Nspawn, QEMU}
 
 // backend is an open backend, and what the rest of the lab must know of it.
 type backend struct {
@@ -46,7 +49,7 @@ func (l *Lab) openBackend(ctx context.Context, o Options) (backend, error) {
 	case has != "" && has != name:
 		return backend{}, fmt.Errorf("the lab in %s has backend %s, not %s: use another folder (--lab-dir)", l.dir, has, name)
 	}
-	open := map[string]func(context.Context, Options) (backend, error){Simulated: l.openSimulated, Nspawn: l.openNspawn}[name]
+	open := map[string]func(context.Context, Options) (backend, error){Simulated: l.openSimulated, Nspawn: l.openNspawn, QEMU: l.openQEMU}[name]
 	if open == nil {
 		return backend{}, fmt.Errorf("there is no lab backend %q: there are %q", name, Backends)
 	}
@@ -95,6 +98,36 @@ func (l *Lab) openNspawn(ctx context.Context, o Options) (backend, error) {
 		return backend{}, errors.Join(err, net.Close())
 	}
 	return backend{Backend: b, sshPort: 22, image: im.Root, diskBytes: templateDisk}, nil
+}
+
+// forwarded are the ports of machines that have no address which this machine could reach.
+var forwarded = map[int]int{sshPort: 22, 8000: 8000, 8080: 8080, 9001: 9001, 9443: 9443}
+
+func (l *Lab) openQEMU(ctx context.Context, o Options) (backend, error) {
+	im, err := image.Find(ctx, o.progress)
+	if err != nil {
+		return backend{}, err
+	}
+	out := backend{sshPort: sshPort, image: im.Disk, diskBytes: templateDisk}
+	q := qemu.Options{Dir: filepath.Join(l.dir, "machines"), Image: im, Lease: l.lease, Address: l.address, Forward: forwarded}
+	if os.Geteuid() == 0 {
+		if q.Network, err = l.openVNet(ctx, o); err != nil {
+			return backend{}, err
+		}
+		out.sshPort = 22
+	}
+	b, err := qemu.NewBackend(ctx, q)
+	if err != nil {
+		if q.Network != nil {
+			err = errors.Join(err, q.Network.Close())
+		}
+		return backend{}, err
+	}
+	if !b.KVM() {
+		o.progress("KVM does not run anything here: machines are interpreted, and take minutes where they would take seconds")
+	}
+	out.Backend = b
+	return out, nil
 }
 
 // openVNet opens the network of real machines, whose addresses are theirs from now on.

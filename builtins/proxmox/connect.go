@@ -53,8 +53,7 @@ func (s *Session) dial(ctx context.Context, task *runner.Task, vm config.VM) (re
 	o := ssh.Options{
 		Host: address, Port: settings.Port, User: s.sshUser(vm), Agent: settings.Agent,
 		HostKeyPolicy: ssh.HostKeyPolicy(settings.HostKey), ReadOnly: s.options.Planning,
-		Vouch: func(ctx context.Context) []string { return hostKeys(ctx, guest) },
-		Ask:   s.options.AskHostKey, Jumps: &s.jumps,
+		Vouch: func(ctx context.Context) []string { return hostKeys(ctx, guest) }, Ask: s.options.AskHostKey, Jumps: &s.jumps,
 	}
 	if o.Passphrase, err = s.reveal(ctx, task, settings.Passphrase); err != nil {
 		return nil, fmt.Errorf("ssh: passphrase: %w", err)

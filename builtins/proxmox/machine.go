@@ -205,14 +205,15 @@ func (o *machineOp) create(ctx context.Context, client *pve.Client) (node string
 	if err != nil {
 		return "", err
 	}
-	i := slices.IndexFunc(vms, func(vm pve.VM) bool { return vm.Template && vm.Name == o.vm.TemplateName })
-	if i < 0 {
-		if o.vm.CloudImage == nil {
-			return "", fmt.Errorf("no template %q on any node: build it, name another as template_name, or give the VM a cloud_image (templates: %s)", o.vm.TemplateName, templates(vms))
-		}
+	template, found := pickTemplate(vms, o.vm.TemplateName, node)
+	switch {
+	case !found && o.vm.CloudImage == nil:
+		return "", fmt.Errorf("no template %q on any node: build it, name another as template_name, or give the VM a cloud_image (templates: %s)", o.vm.TemplateName, templates(vms))
+	case !found:
 		return node, o.createFromImage(ctx, client, node)
+	case template.Status == "unknown":
+		return "", fmt.Errorf("template %s is on node %s, which is offline: bring the node back, or build the template on %s as well", template.Name, template.Node, node)
 	}
-	template := vms[i]
 	c, err := client.Config(ctx, template.Node, template.ID)
 	if err != nil {
 		return "", err
@@ -220,9 +221,51 @@ func (o *machineOp) create(ctx context.Context, client *pve.Client) (node string
 	clone := pve.Clone{SourceNode: template.Node, Source: template.ID, ID: o.vm.ID, Name: o.vm.Name, Target: node}
 	if storage := pve.ParseDisk(c[c.BootDisk()]).Storage; storage != o.vm.BootDiskStorage || template.Node != node {
 		clone.Full, clone.Storage = true, o.vm.BootDiskStorage // a linked clone stays where its template is
+		if template.Node != node {
+			if err := reachable(ctx, client, template, storage, node, o.vm.BootDiskStorage); err != nil {
+				return "", err
+			}
+		}
 	}
 	o.task.Begin(o.vm.Name, o.Address().String(), fmt.Sprintf("cloning %s", template.Name))
 	return node, client.Clone(ctx, clone, o.s.progress(o.task, o.vm.Name))
+}
+
+// pickTemplate finds a template by name: where there are several, one on the node itself, which needs no
+// shared storage, before one on another, and that before one that can't be reached.
+func pickTemplate(vms []pve.VM, name, node string) (best pve.VM, found bool) {
+	rank := func(vm pve.VM) int {
+		switch {
+		case vm.Status == "unknown":
+			return 0
+		case vm.Node != node:
+			return 1
+		}
+		return 2
+	}
+	for _, vm := range vms {
+		if vm.Template && vm.Name == name && (!found || rank(vm) > rank(best)) {
+			best, found = vm, true
+		}
+	}
+	return best, found
+}
+
+// reachable is an error where Proxmox can't clone a template to another node: both its storage and the
+// one for the clone's disk must be shared.
+func reachable(ctx context.Context, client *pve.Client, template pve.VM, from, node, to string) error {
+	storages, err := client.Storages(ctx, template.Node)
+	if err != nil {
+		return err
+	}
+	for _, name := range []string{from, to} {
+		i := slices.IndexFunc(storages, func(s pve.Storage) bool { return s.Name == name })
+		if i < 0 || !storages[i].Shared {
+			return fmt.Errorf("template %s is on node %s, and storage %s is not shared, so Proxmox can't clone it to node %s: build the template on %s as well (phoenix-run build template), or use shared storage for both",
+				template.Name, template.Node, name, node, node)
+		}
+	}
+	return nil
 }
 
 func templates(vms []pve.VM) string {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"phoenix-run/config"
+	"phoenix-run/lab/guest"
 	lab "phoenix-run/lab/proxmox"
 	"phoenix-run/pve"
 	"phoenix-run/runner"
@@ -83,7 +84,13 @@ func TestMatrixHasEveryKey(t *testing.T) {
 // TestMatrix takes every key through its life: made with it, nothing to do with it, changed, drifted by
 // hand, left out.
 func TestMatrix(t *testing.T) {
-	w := newWorld(t, nil)
+	for _, version := range []lab.Version{lab.V9, lab.V8} {
+		t.Run("Proxmox VE "+string(version), func(t *testing.T) { playMatrix(t, version) })
+	}
+}
+
+func playMatrix(t *testing.T, version lab.Version) {
+	w := newWorld(t, func(o *lab.Options, _ *guest.Options) { o.Version = version })
 	if err := w.server.Cluster(addBridge); err != nil {
 		t.Fatal(err)
 	}

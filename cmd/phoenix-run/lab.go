@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -60,6 +61,9 @@ func labCommand() *cli.Command {
 			Subcommands: []*cli.Command{{
 				Name: "build", Usage: "make it from this machine's Debian packages, and keep it in the cache", OnUsageError: usageError,
 				Action: buildImage,
+			}, {
+				Name: "add", Usage: "take a cloud image as it is, for virtual machines", ArgsUsage: "FILE", OnUsageError: usageError,
+				Action: addImage,
 			}},
 		}},
 	}
@@ -95,5 +99,17 @@ func buildImage(c *cli.Context) error {
 		return err
 	}
 	fmt.Printf("tree  %s\ndisk  %s\n", im.Root, im.Disk)
+	return nil
+}
+
+func addImage(c *cli.Context) error {
+	if c.NArg() != 1 {
+		return errUsage{errors.New("lab image add takes one file")}
+	}
+	path, err := image.Add(c.Context, c.Args().First())
+	if err != nil {
+		return err
+	}
+	fmt.Println(path)
 	return nil
 }

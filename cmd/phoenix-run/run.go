@@ -115,7 +115,7 @@ func (j *job) execute(c *cli.Context) error {
 	}
 	session := builtins.New(builtins.Options{Config: j.env.config, Limit: c.String("limit"),
 		Planning: j.mode == runner.Plan, State: j.env.state, Verbose: c.Bool("verbose"), Confirm: confirmName,
-		AskHostKey: askHostKey, Ask: yesOrNo(c.Bool("yes"))})
+		Ask: yesOrNo(c.Bool("yes")), AskHostKey: askHostKey})
 	options.Builtins = session.Predeclared()
 	late := &lateJournal{}
 	if j.mode == runner.Apply {

@@ -8,9 +8,14 @@ import (
 	"strings"
 )
 
-// sweepGroups removes the cgroups of this lab's machines, which are off.
+// sweepGroups removes the cgroups of this lab's machines, which are off, and their other traces.
 func (b *Backend) sweepGroups() error {
-	var errs []error
+	// systemd-nspawn itself leaves a folder for each machine.
+	folders, err := filepath.Glob("/run/systemd/nspawn/*/" + b.opts.Name + "-*")
+	errs := []error{err}
+	for _, dir := range folders {
+		errs = append(errs, os.RemoveAll(dir))
+	}
 	for _, pattern := range []string{"/sys/fs/cgroup/phoenix-run", "/sys/fs/cgroup/*/phoenix-run"} {
 		trees, err := filepath.Glob(pattern)
 		errs = append(errs, err)

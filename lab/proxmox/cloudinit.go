@@ -2,10 +2,10 @@ package proxmox
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
-	"strings"
+
+	"phoenix-run/lab/machine/seed"
 )
 
 // getCloudInit compares the image's content with the configuration.
@@ -73,58 +73,18 @@ func dumpCloudInit(c *call) (any, error) {
 	}
 	s := c.server
 	s.mu.Lock()
-	ci := s.cloudInit(g.ID, cloudInitKeys(g.Config))
+	g.CloudInit = cloudInitKeys(g.Config) // of a copy: what the image would hold if it were made now
+	spec := s.spec(g.ID, g.Config, g)
 	s.mu.Unlock()
 	kind := c.params.get("type")
-	if text, ok := ci.Custom[kind]; ok {
+	if text, ok := spec.CloudInit.Custom[kind]; ok {
 		return text, nil
 	}
-	var b strings.Builder
 	switch kind {
 	case "meta":
-		fmt.Fprintf(&b, "instance-id: %s\n", ci.InstanceID)
+		return seed.MetaData(spec.CloudInit), nil
 	case "network":
-		b.WriteString("version: 1\nconfig:\n")
-		for n, text := range ci.IPConfig {
-			p, err := ipFormat.parse("ipconfig", text)
-			if err != nil {
-				return nil, err
-			}
-			nic, err := netFormat.parse("net", g.Config["net"+idText(n)])
-			if err != nil {
-				continue
-			}
-			fmt.Fprintf(&b, "    - type: physical\n      name: eth%d\n      mac_address: '%s'\n      subnets:\n", n, strings.ToLower(nic["macaddr"]))
-			if p["ip"] == "dhcp" {
-				b.WriteString("      - type: dhcp4\n")
-			} else if p["ip"] != "" {
-				fmt.Fprintf(&b, "      - type: static\n        address: '%s'\n", p["ip"])
-				if p["gw"] != "" {
-					fmt.Fprintf(&b, "        gateway: '%s'\n", p["gw"])
-				}
-			}
-		}
-		if ci.Nameserver != "" {
-			fmt.Fprintf(&b, "    - type: nameserver\n      address:\n")
-			for _, a := range splitList(ci.Nameserver, "") {
-				fmt.Fprintf(&b, "      - '%s'\n", a)
-			}
-		}
-	default:
-		fmt.Fprintf(&b, "#cloud-config\nhostname: %s\nmanage_etc_hosts: true\nfqdn: %s\n", g.name(), g.name())
-		if ci.User != "" {
-			fmt.Fprintf(&b, "user: %s\n", ci.User)
-		}
-		if ci.Password != "" {
-			fmt.Fprintf(&b, "password: %s\n", ci.Password)
-		}
-		if len(ci.SSHKeys) > 0 {
-			b.WriteString("ssh_authorized_keys:\n")
-			for _, k := range ci.SSHKeys {
-				fmt.Fprintf(&b, "  - %s\n", k)
-			}
-		}
-		b.WriteString("chpasswd:\n  expire: False\nusers:\n  - default\npackage_upgrade: true\n")
+		return seed.Network(spec)
 	}
-	return b.String(), nil
+	return seed.UserData(spec), nil
 }

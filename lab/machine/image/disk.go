@@ -5,9 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -62,8 +62,8 @@ func makeDisk(ctx context.Context, dir string, im Image, progress func(string)) 
 	return os.Rename(im.Disk+".new", im.Disk)
 }
 
-// modules are what the kernel needs to find its root file system, dependencies first.
-var modules = []string{"virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "scsi_common", "scsi_mod", "virtio_scsi", "sd_mod"}
+// modules are what the kernel needs to find its root file system, besides what they depend on.
+var modules = []string{"virtio_pci", "virtio_scsi", "sd_mod"}
 
 // initScript is all of the first user space.
 const initScript = `#!/bin/busybox sh
@@ -71,7 +71,7 @@ const initScript = `#!/bin/busybox sh
 /bin/busybox mount -t devtmpfs dev /dev
 /bin/busybox mount -t proc proc /proc
 for m in %s; do
-	[ -e /modules/$m.ko ] && /bin/busybox insmod /modules/$m.ko
+	/bin/busybox insmod /modules/$m.ko
 done
 while ! /bin/busybox mount -t ext4 /dev/sda1 /root; do /bin/busybox sleep 0.1; done
 /bin/busybox umount /proc
@@ -103,23 +103,48 @@ func copyKernel(im Image) error {
 		return err
 	}
 	archive.file("bin/busybox", 0o755, busybox)
-	wanted := map[string]bool{}
-	for _, m := range modules {
-		wanted[m+".ko"] = true
-	}
-	err = filepath.WalkDir(filepath.Join(im.Root, "usr/lib/modules", version), func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !wanted[filepath.Base(path)] {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		archive.file("modules/"+filepath.Base(path), 0o644, text)
-		return err
-	})
+	library := filepath.Join(im.Root, "usr/lib/modules", version)
+	order, err := loadOrder(filepath.Join(library, "modules.dep"))
 	if err != nil {
 		return err
 	}
-	archive.file("init", 0o755, fmt.Appendf(nil, initScript, strings.Join(modules, " ")))
+	var names []string
+	for _, path := range order {
+		text, err := os.ReadFile(filepath.Join(library, path))
+		if err != nil {
+			return err
+		}
+		archive.file("modules/"+filepath.Base(path), 0o644, text)
+		names = append(names, strings.TrimSuffix(filepath.Base(path), ".ko"))
+	}
+	archive.file("init", 0o755, fmt.Appendf(nil, initScript, strings.Join(names, " ")))
 	return os.WriteFile(im.Initrd, archive.bytes(), 0o644)
+}
+
+// loadOrder gives the files of the modules, each after those that it depends on. What is not in the list
+// is part of the kernel.
+func loadOrder(list string) ([]string, error) {
+	text, err := os.ReadFile(list)
+	if err != nil {
+		return nil, err
+	}
+	var order []string
+	for _, m := range modules {
+		for line := range strings.Lines(string(text)) {
+			path, needs, _ := strings.Cut(strings.TrimSpace(line), ":")
+			if filepath.Base(path) != m+".ko" {
+				continue
+			}
+			all := append([]string{path}, strings.Fields(needs)...)
+			slices.Reverse(all) // the list has the deepest last
+			for _, p := range all {
+				if !slices.Contains(order, p) {
+					order = append(order, p)
+				}
+			}
+		}
+	}
+	return order, nil
 }
 
 // cpio is an archive as the kernel takes it for its first file system ("newc").
