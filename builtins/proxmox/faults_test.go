@@ -126,57 +126,65 @@ var errKilled = errors.New("killed")
 // carried out, and runs it again.
 func TestKilledAtAnyRequest(t *testing.T) {
 	const size = 2
-	w, storm := fleet(t, size, lab.FaultFunc(func(lab.Request) lab.Fault { return lab.Fault{} }))
+	var total atomic.Int32
+	w, storm := fleet(t, size, lab.FaultFunc(func(lab.Request) lab.Fault { total.Add(1); return lab.Fault{} }))
 	storm.on.Store(true)
 	w.must(runner.Apply, "letsgo")
 	storm.on.Store(false)
 	want := w.state()
+	if total.Load() < 20 {
+		t.Fatalf("the run has only %d requests", total.Load())
+	}
 	step := 1
 	if raced {
 		step = 7
 	}
-	for at := 1; ; at += step {
-		var reached atomic.Bool
-		ctx, kill := context.WithCancelCause(t.Context())
-		var seen atomic.Int32
-		w, storm := fleet(t, size, lab.FaultFunc(func(lab.Request) lab.Fault {
-			switch n := int(seen.Add(1)); {
-			case n < at:
-				return lab.Fault{}
-			case n == at && at%2 == 0:
-				reached.Store(true)
-				kill(errKilled)
-				return lab.Fault{CutAfter: true}
-			}
+	for at := 1; at <= int(total.Load()); at += step {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			t.Parallel()
+			killedAt(t, size, at, want)
+		})
+	}
+}
+
+func killedAt(t *testing.T, size, at int, want []string) {
+	var reached atomic.Bool
+	ctx, kill := context.WithCancelCause(t.Context())
+	var seen atomic.Int32
+	w, storm := fleet(t, size, lab.FaultFunc(func(lab.Request) lab.Fault {
+		switch n := int(seen.Add(1)); {
+		case n < at:
+			return lab.Fault{}
+		case n == at && at%2 == 0:
 			reached.Store(true)
 			kill(errKilled)
-			return lab.Fault{CutBefore: true}
-		}))
-		storm.on.Store(true)
-		_, err := w.run(ctx, runner.Apply, "letsgo")
-		storm.on.Store(false)
-		kill(nil)
-		if !reached.Load() {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if at < 20 {
-				t.Errorf("the run has only %d requests", at-1)
-			}
-			return
+			return lab.Fault{CutAfter: true}
 		}
-		if err == nil {
-			t.Errorf("killed at request %d, the run says that all is well", at)
+		reached.Store(true)
+		kill(errKilled)
+		return lab.Fault{CutBefore: true}
+	}))
+	storm.on.Store(true)
+	_, err := w.run(ctx, runner.Apply, "letsgo")
+	storm.on.Store(false)
+	kill(nil)
+	if !reached.Load() {
+		if err != nil {
+			t.Fatal(err)
 		}
-		if _, err := w.run(t.Context(), runner.Apply, "letsgo"); err != nil {
-			t.Errorf("killed at request %d, the next run fails: %v", at, err)
-			continue
-		}
-		if got := w.state(); !slices.Equal(got, want) {
-			t.Errorf("killed at request %d, got\n%s\nwant\n%s", at, strings.Join(got, "\n"), strings.Join(want, "\n"))
-		}
-		if again := w.must(runner.Plan, "letsgo").changes(); len(again) > 0 {
-			t.Errorf("killed at request %d, the run after the next would change %v", at, again)
-		}
+		return // this one needed fewer requests
+	}
+	if err == nil {
+		t.Errorf("killed at request %d, the run says that all is well", at)
+	}
+	if _, err := w.run(t.Context(), runner.Apply, "letsgo"); err != nil {
+		t.Errorf("killed at request %d, the next run fails: %v", at, err)
+		return
+	}
+	if got := w.state(); !slices.Equal(got, want) {
+		t.Errorf("killed at request %d, got\n%s\nwant\n%s", at, strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	if again := w.must(runner.Plan, "letsgo").changes(); len(again) > 0 {
+		t.Errorf("killed at request %d, the run after the next would change %v", at, again)
 	}
 }
