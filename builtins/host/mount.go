@@ -17,7 +17,7 @@ type mountArgs struct {
 	Source  string `star:"source" default:"\"\"" doc:"what is mounted: \"/dev/vdb1\", \"UUID=…\", \"10.0.0.9:/export\""`
 	Type    string `star:"fstype" default:"\"\"" doc:"the file system: ext4, nfs, …"`
 	Options string `star:"options" default:"\"defaults\"" doc:"as in fstab"`
-	Pass    int    `star:"pass" default:"0" doc:"when it is checked at boot: 0 never, 1 the root, 2 others"`
+	Pass    int    `star:"passno" default:"0" doc:"when it is checked at boot: 0 never, 1 the root, 2 others"`
 	State   string `star:"state" default:"\"mounted\"" doc:"mounted: in fstab and now; present: in fstab; unmounted: not now, fstab as it is; absent: neither"`
 }
 
