@@ -23,7 +23,7 @@ deps:
 	scripts/test-deps
 
 test: deps
-	go test -timeout 25m $(RACE) ./...
+	go test -p 3 -timeout 25m $(RACE) ./... # most of them wait for labs and servers
 
 # Each fuzz target for FUZZTIME, 60s by default.
 fuzz:
