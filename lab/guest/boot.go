@@ -56,10 +56,21 @@ func (r *running) boot(resumed bool) {
 		}
 	}
 	r.units.startEnabled(r.ctx)
-	if err := r.g.Flush(); err != nil {
+	if err := errors.Join(r.g.Flush(), r.g.cameUp(r)); err != nil {
 		r.g.Journal("kernel", "the lab can't keep this machine's files: "+err.Error())
 	}
 	r.work.Go(func() { r.init.finish() })
+}
+
+// cameUp keeps that the machine is up, unless it was switched off meanwhile.
+func (g *Guest) cameUp(r *running) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.meta.Up || g.gone || g.run != r || r.ctx.Err() != nil {
+		return nil
+	}
+	g.meta.Up = true
+	return g.saveMeta()
 }
 
 // sleep waits, and reports whether the machine still runs.

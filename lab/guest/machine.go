@@ -116,7 +116,7 @@ func (g *Guest) start(spec machine.Spec) error {
 	g.mu.Lock()
 	g.meta.Spec = spec
 	g.meta.DiskBytes = max(g.meta.DiskBytes, spec.DiskBytes)
-	g.meta.Running, g.meta.BootID, g.meta.Booted = true, newUUID(), time.Now()
+	g.meta.Running, g.meta.Up, g.meta.BootID, g.meta.Booted = true, false, newUUID(), time.Now()
 	g.paused = false
 	err = g.saveMeta()
 	if err == nil {
@@ -131,7 +131,8 @@ func (g *Guest) start(spec machine.Spec) error {
 	return nil
 }
 
-// resume goes on with a machine that was running when the lab ended.
+// resume goes on with a machine that was running when the lab ended. One that was still booting then
+// boots anew, as after a cut of the power.
 func (g *Guest) resume(context.Context) error {
 	address, err := g.backend.opts.Lease(g.id)
 	if err != nil {
@@ -139,8 +140,12 @@ func (g *Guest) resume(context.Context) error {
 	}
 	g.mu.Lock()
 	g.run = newRunning(g, address)
-	run := g.run
+	run, up := g.run, g.meta.Up
 	g.mu.Unlock()
+	if !up {
+		run.work.Go(func() { run.boot(false) })
+		return nil
+	}
 	run.boot(true)
 	return nil
 }

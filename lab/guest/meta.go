@@ -24,6 +24,7 @@ type meta struct {
 	Spec      machine.Spec `json:"spec"`
 	Bootable  bool         `json:"bootable"`
 	Running   bool         `json:"running"`
+	Up        bool         `json:"up"` // it has come up: a lab that ends before lets it boot anew
 	BootID    string       `json:"boot_id,omitempty"`
 	Booted    time.Time    `json:"booted,omitzero"`
 	DiskBytes int64        `json:"disk_bytes"`

@@ -38,6 +38,7 @@ func (s *sshServer) session(conn *ssh.ServerConn, nc ssh.NewChannel) {
 	var pid int
 	for req := range requests {
 		ok := false
+		answered := func() {} // what may end the channel waits until the request has its answer
 		switch req.Type {
 		case "env":
 			var m struct{ Name, Value string }
@@ -60,15 +61,17 @@ func (s *sshServer) session(conn *ssh.ServerConn, nc ssh.NewChannel) {
 				break
 			}
 			ok, started, pid = true, true, id
-			work.Go(func() { finish(ch, wait()) })
+			answered = func() { work.Go(func() { finish(ch, wait()) }) }
 		case "subsystem":
 			var m struct{ Name string }
 			if ssh.Unmarshal(req.Payload, &m) == nil && m.Name == "sftp" && !started {
 				ok, started = true, true
-				work.Go(func() {
-					s.sftp(user, ch)
-					finish(ch, 0)
-				})
+				answered = func() {
+					work.Go(func() {
+						s.sftp(user, ch)
+						finish(ch, 0)
+					})
+				}
 			}
 		case "signal":
 			var m struct{ Name string }
@@ -78,10 +81,13 @@ func (s *sshServer) session(conn *ssh.ServerConn, nc ssh.NewChannel) {
 				}
 			}
 		}
+		var gone error
 		if req.WantReply {
-			if err := req.Reply(ok, nil); err != nil {
-				break
-			}
+			gone = req.Reply(ok, nil)
+		}
+		answered()
+		if gone != nil {
+			break
 		}
 	}
 	// A client that hangs up leaves its processes running, as without a terminal they do under OpenSSH.
