@@ -55,7 +55,7 @@ func (t *text) plan(b *bytes.Buffer, e event.Event) {
 		t.expected(b, h.unchanged, numbers)
 	}
 	t.causes(b, numbers)
-	t.footer(b, e.Plan, actions)
+	t.footer(b, e.Plan, actions, e.Error != nil)
 }
 
 // deferred shows where the plan of a host ends, and why.
@@ -115,12 +115,17 @@ func step(address string, numbers map[string]int) string {
 }
 
 // footer counts the plan's changes, by what they do and by how sure they are.
-func (t *text) footer(b *bytes.Buffer, n *event.Counts, actions map[op.Action]int) {
+func (t *text) footer(b *bytes.Buffer, n *event.Counts, actions map[op.Action]int, failed bool) {
 	if n == nil {
 		return
 	}
+	if failed {
+		fmt.Fprintf(b, "\n%s it failed, and holds only what came before; the reason is below.\n", t.style.bad("The plan is not complete:"))
+	}
 	if n.Certain+n.Likely+n.Unknown+n.Deferred+n.Unchanged == 0 {
-		fmt.Fprintf(b, "\n%s nothing would change.\n", t.style.good("Plan:"))
+		if !failed {
+			fmt.Fprintf(b, "\n%s nothing would change.\n", t.style.good("Plan:"))
+		}
 		return
 	}
 	var parts []string

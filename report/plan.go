@@ -34,8 +34,8 @@ func ShowPlan(p *plan.Plan, format Format, out io.Writer) error {
 		t.host(d.Host).deferred = &event.Event{Host: d.Host, Position: d.Position, Message: d.Reason}
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s %s, made %s by phoenix-run %s\n", strings.TrimPrefix(p.Playbook, "playbooks/"),
-		strings.Join(p.Words, " "), p.Made.Local().Format("2006-01-02 15:04:05"), p.Tool)
+	call := strings.Join(append([]string{strings.TrimPrefix(p.Playbook, "playbooks/")}, p.Words...), " ")
+	fmt.Fprintf(&b, "%s, made %s by phoenix-run %s\n", call, p.Made.Local().Format("2006-01-02 15:04:05"), p.Tool)
 	counts := p.Counts
 	t.plan(&b, event.Event{Plan: &counts})
 	_, err := out.Write(b.Bytes())

@@ -87,6 +87,10 @@ func (t *Task) Do(o op.Operation) (op.Outcome, error) {
 	ctx, done := t.untilStop()
 	current, err := o.Read(ctx, r.View)
 	done()
+	var off *op.OffError
+	if errors.As(err, &off) { // the plan of this task ends here, as at any other value that only an apply can know
+		return op.Outcome{Address: addr}, &value.UnknownError{Value: op.Unknown{From: off.Cause.Address, Attr: "what is on " + off.Host + ", which is off, and so the result"}}
+	}
 	if err != nil && t.stoppedWaiting() {
 		err = ErrStopped
 	}

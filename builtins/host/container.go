@@ -57,7 +57,8 @@ func (o *containerOp) Address() op.Address { return o.h.address("container", o.a
 func (h *Host) ContainerKey(name string) op.Key { return h.key("container", name) }
 
 func (o *containerOp) Read(ctx context.Context, v *op.View) (op.State, error) {
-	return v.Read(ctx, o.h.ContainerKey(o.a.Name), func(ctx context.Context) (op.Attrs, error) {
+	var mended *op.Cause // the planned step after which Docker most likely answers again
+	state, err := v.Read(ctx, o.h.ContainerKey(o.a.Name), func(ctx context.Context) (op.Attrs, error) {
 		r, err := o.h.read(ctx, "command -v docker >/dev/null 2>&1 || exit 0\ndocker inspect --type container -- "+quote(o.a.Name))
 		if err != nil {
 			return nil, err
@@ -66,11 +67,30 @@ func (o *containerOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 		if r.Code != 0 && strings.Contains(strings.ToLower(string(r.Stderr)), "no such container") || r.Code == 0 && out == "" {
 			return nil, nil
 		}
+		if r.Code != 0 && v.Planning() && strings.Contains(string(r.Stderr), "Cannot connect to the Docker daemon") {
+			if mended = v.Touched(o.h.name); mended != nil {
+				return op.Normal(o.want()).(map[string]any), nil // Docker keeps its containers
+			}
+		}
 		if r.Code != 0 {
 			return nil, &remote.ExitError{What: "asking Docker about container " + o.a.Name, Result: r}
 		}
 		return o.parse([]byte(out))
 	})
+	if err == nil && state.Maybe == nil {
+		state.Maybe = mended
+	}
+	return state, err
+}
+
+// want is the container as it is to be.
+func (o *containerOp) want() op.Attrs {
+	want := op.Attrs{"image": o.a.Image, "ports": slices.Sorted(slices.Values(o.a.Ports)),
+		"volumes": slices.Sorted(slices.Values(o.a.Volumes)), "env": o.a.Env, "restart": o.a.Restart, "running": true}
+	if len(o.a.Command) > 0 {
+		want["command"] = o.a.Command
+	}
+	return want
 }
 
 // parse reads what docker inspect prints; of the environment, only what the call names counts.
@@ -125,12 +145,7 @@ func (o *containerOp) Diff(current op.State) (op.Change, error) {
 	if o.a.State == "absent" {
 		return op.Removal(current), nil
 	}
-	want := op.Attrs{"image": o.a.Image, "ports": slices.Sorted(slices.Values(o.a.Ports)),
-		"volumes": slices.Sorted(slices.Values(o.a.Volumes)), "env": o.a.Env, "restart": o.a.Restart, "running": true}
-	if len(o.a.Command) > 0 {
-		want["command"] = o.a.Command
-	}
-	change := op.Compare(current, want)
+	change := op.Compare(current, o.want())
 	if change.Action == op.Update && !slices.Equal(change.Changed(), []string{"running"}) {
 		change.Action = op.Replace
 	}

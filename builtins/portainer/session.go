@@ -107,8 +107,14 @@ func (s *Session) password(ctx context.Context, task *runner.Task) (secret.Value
 	if err != nil {
 		return v, fmt.Errorf("portainer_api.password: %w", err)
 	}
+	if n := len([]rune(v.Reveal())); n < shortestPassword {
+		return v, fmt.Errorf("portainer_api.password: %s gives %d characters; Portainer takes %d at least", ref, n, shortestPassword)
+	}
 	return v, nil
 }
+
+// shortestPassword is what Portainer asks of its administrators (RequiredPasswordLength of its settings).
+const shortestPassword = 12
 
 // derive makes a secret of the administrator's password, so that none has to be kept anywhere, and
 // each run finds the same. scrypt makes guessing the password from it as costly as from its own hash;

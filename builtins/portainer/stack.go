@@ -209,7 +209,8 @@ func (o *stackOp) find(ctx context.Context) (*portainer.Stack, portainer.Environ
 const running = "running"
 
 func (o *stackOp) Read(ctx context.Context, v *op.View) (op.State, error) {
-	return v.Read(ctx, o.key(), func(ctx context.Context) (op.Attrs, error) {
+	var mended *op.Cause
+	state, err := v.Read(ctx, o.key(), func(ctx context.Context) (op.Attrs, error) {
 		s, env, err := o.find(ctx)
 		if err != nil || s == nil {
 			return nil, err
@@ -237,12 +238,35 @@ func (o *stackOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 			a["compose"] = o.compose // another order or comment is no difference
 		}
 		containers, err := o.v.containers(ctx, o.c, env, o.name())
-		if err != nil {
+		if err == nil {
+			a["state"] = state(*s, containers, o.services)
+			return a, nil
+		}
+		if mended = o.mends(v, err); mended == nil {
 			return nil, fmt.Errorf("its containers can't be looked at: %w", err)
 		}
-		a["state"] = state(*s, containers, o.services)
+		a["state"] = running
+		if _, missing := v.IsMissing(o.environment); missing {
+			a["state"] = "gone with the machine"
+		}
 		return a, nil
 	})
+	if err == nil && state.Maybe == nil {
+		state.Maybe = mended
+	}
+	return state, err
+}
+
+// mends gives the planned step on the machine that most likely brings back an agent that can't be
+// reached now: what runs there can only be looked at after it.
+func (o *stackOp) mends(v *op.View, err error) *op.Cause {
+	if !v.Planning() || !portainer.IsUnreachable(err) {
+		return nil
+	}
+	if cause, missing := v.IsMissing(o.environment); missing {
+		return &cause
+	}
+	return v.Touched(o.environment)
 }
 
 // madeBy is what tells phoenix-run's own stacks from those made by hand.

@@ -31,7 +31,7 @@ func (o *rebootOp) Diff(op.State) (op.Change, error) {
 	return op.Change{Action: op.Run, After: op.Attrs{"rebooted": true}}, nil
 }
 func (o *rebootOp) Predict(v *op.View, _ op.Change) {
-	v.Missing(o.vm.Name, op.Cause{Address: o.Address(), Why: "restarts the machine"})
+	v.Mark(op.Key{Host: o.vm.Name}, op.Cause{Address: o.Address(), Why: "restarts the machine"}, false)
 }
 func (o *rebootOp) Apply(ctx context.Context, _ op.Change) error {
 	client, node, err := o.s.locate(ctx, o.task, o.vm)

@@ -50,7 +50,7 @@ func (o *powerOp) Diff(current op.State) (op.Change, error) {
 func (o *powerOp) Predict(v *op.View, change op.Change) {
 	v.Put(powerCell(o.vm.ID), change)
 	if _, missing := v.IsMissing(o.vm.Name); !missing {
-		v.Missing(o.vm.Name, op.Cause{Address: o.Address(), Why: "changes whether the machine runs"})
+		v.Off(o.vm.Name, op.Cause{Address: o.Address(), Why: "changes whether the machine runs"})
 	}
 }
 

@@ -25,6 +25,10 @@ func planCommand() *cli.Command {
 		Name: "plan", Usage: "show what a playbook would change, and keep the plan", ArgsUsage: "PLAYBOOK [ARGS…] --out FILE",
 		Action: func(c *cli.Context) error {
 			words, out := takeOption(c.Args().Slice(), "out")
+			if wantsHelp(words) {
+				cli.HelpPrinter(os.Stdout, cli.CommandHelpTemplate, c.Command)
+				return nil
+			}
 			env, err := open(c.Context, c)
 			if err != nil {
 				return err
@@ -94,10 +98,14 @@ func showCommand() *cli.Command {
 func applyCommand() *cli.Command {
 	return &cli.Command{
 		Name: "apply", Usage: "do what a plan holds and nothing else; of a playbook: plan, ask, apply that plan",
-		ArgsUsage: "FILE | PLAYBOOK [ARGS…]", SkipFlagParsing: true,
+		ArgsUsage: "FILE | PLAYBOOK [ARGS…] [--allow-deferred]", SkipFlagParsing: true,
+		Description: "With --allow-deferred, what comes after the end of a plan that could be made only in part is done without having been reviewed.",
 		Action: func(c *cli.Context) error {
-			words := c.Args().Slice()
-			words, allow := takeFlag(words, "allow-deferred")
+			words, allow := takeFlag(c.Args().Slice(), "allow-deferred")
+			if wantsHelp(words) {
+				cli.HelpPrinter(os.Stdout, cli.CommandHelpTemplate, c.Command)
+				return nil
+			}
 			if len(words) == 0 {
 				return errUsage{errors.New("apply takes a plan file, or a playbook")}
 			}
@@ -214,6 +222,11 @@ func unchangedInputs(p *plan.Plan, env *environment) error {
 		return nil
 	}
 	return fmt.Errorf("not what was reviewed: since the plan was made, these have changed: %s; plan again", strings.Join(changed, ", "))
+}
+
+// wantsHelp reports whether a command that leaves its options to the playbook was asked about itself.
+func wantsHelp(words []string) bool {
+	return len(words) == 1 && (words[0] == "--help" || words[0] == "-h")
 }
 
 // takeOption takes --name VALUE out of words.

@@ -31,10 +31,28 @@ func initCommand() *cli.Command {
 	}
 }
 
+// nothingThere refuses a folder that holds one of the files of root already, before anything is written.
+func nothingThere(root fs.FS, dir string) error {
+	return fs.WalkDir(root, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		target := filepath.Join(dir, filepath.FromSlash(name))
+		there, err := exists(target)
+		if there {
+			return fmt.Errorf("%s is there already, so nothing was written; init takes a folder without a configuration", target)
+		}
+		return err
+	})
+}
+
 // writeStarter copies the smallest example to dir. A file that is there already is never touched.
 func writeStarter(dir string) ([]string, error) {
 	root, err := fs.Sub(examples.FS, "small")
 	if err != nil {
+		return nil, err
+	}
+	if err := nothingThere(root, dir); err != nil {
 		return nil, err
 	}
 	var written []string

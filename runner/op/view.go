@@ -2,6 +2,7 @@ package op
 
 import (
 	"context"
+	"fmt"
 	"path"
 	"strings"
 	"sync"
@@ -20,8 +21,8 @@ type View struct {
 	mu     sync.Mutex
 	cells  map[Key]cell
 	marks  []mark
-	absent map[string]Cause // hosts that don't exist yet
-	last   map[string]Cause // the latest planned step by host
+	absent map[string]absence // hosts that don't exist yet, or are off
+	last   map[string]Cause   // the latest planned step by host
 	memo   map[Key]*memory
 	moved  atomic.Int64
 }
@@ -48,7 +49,7 @@ type mark struct {
 
 // NewView makes an empty view.
 func NewView(planning bool) *View {
-	return &View{planning: planning, cells: map[Key]cell{}, absent: map[string]Cause{}, last: map[string]Cause{}, memo: map[Key]*memory{}}
+	return &View{planning: planning, cells: map[Key]cell{}, absent: map[string]absence{}, last: map[string]Cause{}, memo: map[Key]*memory{}}
 }
 
 // Planning reports whether writes are predicted instead of done.
@@ -60,13 +61,16 @@ func (v *View) Planning() bool { return v.planning }
 func (v *View) Read(ctx context.Context, key Key, live func(context.Context) (Attrs, error)) (State, error) {
 	v.mu.Lock()
 	c, found := v.predicted(key)
-	cause, absent := v.absent[key.Host]
+	none, absent := v.absent[key.Host]
 	v.mu.Unlock()
 	if found {
 		return State{Attrs: c.attrs, Maybe: c.maybe}, nil
 	}
-	if absent {
-		return State{Maybe: &cause}, nil
+	switch {
+	case absent && none.off:
+		return State{}, &OffError{Host: key.Host, Cause: none.cause}
+	case absent:
+		return State{Maybe: &none.cause}, nil
 	}
 	attrs, err := live(ctx)
 	if err != nil {
@@ -171,16 +175,42 @@ func (v *View) Missing(host string, cause Cause) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.planning {
-		v.absent[host] = cause
+		v.absent[host] = absence{cause: cause}
 	}
 }
 
-// IsMissing gives the step that brings the host, if it isn't there yet.
+// Off records that the host is there and off until the step named by cause is applied: what is on it is
+// not nothing, but nobody can look.
+func (v *View) Off(host string, cause Cause) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.planning {
+		v.absent[host] = absence{cause: cause, off: true}
+	}
+}
+
+// IsMissing gives the step that brings the host, if it isn't there yet, or is off.
 func (v *View) IsMissing(host string) (Cause, bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	c, ok := v.absent[host]
-	return c, ok
+	a, ok := v.absent[host]
+	return a.cause, ok
+}
+
+// absence is why a host can't be read.
+type absence struct {
+	cause Cause
+	off   bool // it exists, and keeps what is on it
+}
+
+// OffError says that a plan can't tell what is on a host, since it is off until an earlier step is applied.
+type OffError struct {
+	Host  string
+	Cause Cause
+}
+
+func (e *OffError) Error() string {
+	return fmt.Sprintf("%s is off: what is on it can be read after %s", e.Host, e.Cause.Address)
 }
 
 // Moved counts what has been changed by steps of the run, on any machine. As long as it stays, what
