@@ -23,6 +23,8 @@ type powerOp struct {
 	want    string // running, stopped
 	timeout time.Duration
 	hard    bool
+
+	seen bool // the state was read from Proxmox, not predicted by an earlier step
 }
 
 func (o *powerOp) Address() op.Address {
@@ -35,6 +37,7 @@ func (o *powerOp) Read(ctx context.Context, v *op.View) (op.State, error) {
 		if err != nil {
 			return nil, err
 		}
+		o.seen = true
 		status, err := client.Status(ctx, node, o.vm.ID)
 		if err != nil {
 			return nil, err
@@ -49,9 +52,15 @@ func (o *powerOp) Diff(current op.State) (op.Change, error) {
 
 func (o *powerOp) Predict(v *op.View, change op.Change) {
 	v.Put(powerCell(o.vm.ID), change)
-	if _, missing := v.IsMissing(o.vm.Name); !missing {
-		v.Off(o.vm.Name, op.Cause{Address: o.Address(), Why: "changes whether the machine runs"})
+	if _, missing := v.IsMissing(o.vm.Name); missing {
+		return
 	}
+	cause := op.Cause{Address: o.Address(), Why: "changes whether the machine runs"}
+	if o.seen && o.want == "running" {
+		v.Off(o.vm.Name, cause)
+		return
+	}
+	v.Mark(op.Key{Host: o.vm.Name}, cause, false) // it runs now, and so can be looked at
 }
 
 func (o *powerOp) Apply(ctx context.Context, _ op.Change) error {
