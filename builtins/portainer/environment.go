@@ -163,6 +163,10 @@ func (v *Server) environment(ctx context.Context, c *builtin.Call, name string) 
 		return portainer.Environment{}, all, false, err
 	}
 	i := slices.IndexFunc(all.environments, func(e portainer.Environment) bool { return e.Name == name })
+	if i < 0 { // as long as a rename is only planned, it goes by the old name
+		id := v.s.renamedTo(name)
+		i = slices.IndexFunc(all.environments, func(e portainer.Environment) bool { return e.ID == id })
+	}
 	if i < 0 {
 		return portainer.Environment{}, all, false, nil
 	}
@@ -183,7 +187,7 @@ func (o *environmentOp) registered(ctx context.Context) (portainer.Environment, 
 	}
 	for _, e := range all.environments {
 		if _, declared := o.v.s.options.Config.VM(e.Name); e.URL == o.url && all.own(e) && !declared {
-			o.v.s.rename(e.ID)
+			o.v.s.rename(e.ID, o.name)
 			return e, all, true, nil
 		}
 	}

@@ -43,12 +43,12 @@ type Session struct {
 	master   []byte // what all derived secrets come from; nil before the first
 	derived  map[string]secret.Value
 	machines map[string]*proxmox.VM // whose environments were asked for, by name
-	renamed  map[int]bool           // environments that belong to a machine of another name, by id
+	renamed  map[int]string         // names of the machines that environments of another name belong to, by id
 }
 
 // NewSession makes a session; nothing is connected before it is needed.
 func NewSession(o Options) *Session {
-	return &Session{options: o, derived: map[string]secret.Value{}, machines: map[string]*proxmox.VM{}, renamed: map[int]bool{}}
+	return &Session{options: o, derived: map[string]secret.Value{}, machines: map[string]*proxmox.VM{}, renamed: map[int]string{}}
 }
 
 // Close ends the connection.
@@ -75,16 +75,30 @@ func (s *Session) remember(vm *proxmox.VM) {
 	s.machines[vm.Config().Name] = vm
 }
 
-func (s *Session) rename(environment int) {
+func (s *Session) rename(environment int, machine string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.renamed[environment] = true
+	s.renamed[environment] = machine
+}
+
+// renamedTo gives the environment that is to have the name of this machine; 0, which is none, if there is
+// no such.
+func (s *Session) renamedTo(machine string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, name := range s.renamed {
+		if name == machine {
+			return id
+		}
+	}
+	return 0
 }
 
 func (s *Session) isRenamed(environment int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.renamed[environment]
+	_, ok := s.renamed[environment]
+	return ok
 }
 
 // machine gives the machine of an environment as a host; nil if the environment was not asked for.

@@ -59,7 +59,6 @@ func TestFaults(t *testing.T) {
 		}
 		return err
 	}
-	as := func(target any) func(error) bool { return func(err error) bool { return errors.As(err, target) } }
 	for _, tt := range []struct {
 		name   string
 		faults sshtest.Faults
@@ -73,18 +72,18 @@ func TestFaults(t *testing.T) {
 		{name: "the first channels are refused", faults: sshtest.Faults{RefuseChannels: func(n int64) bool { return n <= 5 }}},
 		{name: "all channels are refused", faults: sshtest.Faults{RefuseChannels: func(int64) bool { return true }},
 			is: func(err error) bool { return errors.Is(err, session.ErrNoRoom) }, say: "takes no more sessions"},
-		{name: "the key is refused", faults: sshtest.Faults{RefuseKeys: true}, is: as(new(*ssh.AuthError)), say: "authorized_keys"},
-		{name: "the shell exits 255", faults: sshtest.Faults{ExitOnExec: 255}, is: as(new(*remote.ConnError)), say: "exit status 255; it said: no shells today"},
-		{name: "the shell hangs", faults: sshtest.Faults{HangOnExec: true}, is: as(new(*remote.ConnError)), say: "no shell within 2s"},
-		{name: "nobody listens", change: func(_ *testing.T, o *ssh.Options) { o.Port = 1 }, is: as(new(*remote.ConnError)), say: "refused"},
-		{name: "no such host", change: func(_ *testing.T, o *ssh.Options) { o.Host = "no.such.host.invalid" }, is: as(new(*remote.ConnError)), say: "no.such.host.invalid"},
+		{name: "the key is refused", faults: sshtest.Faults{RefuseKeys: true}, is: isA[*ssh.AuthError], say: "authorized_keys"},
+		{name: "the shell exits 255", faults: sshtest.Faults{ExitOnExec: 255}, is: isA[*remote.ConnError], say: "exit status 255; it said: no shells today"},
+		{name: "the shell hangs", faults: sshtest.Faults{HangOnExec: true}, is: isA[*remote.ConnError], say: "no shell within 2s"},
+		{name: "nobody listens", change: func(_ *testing.T, o *ssh.Options) { o.Port = 1 }, is: isA[*remote.ConnError], say: "refused"},
+		{name: "no such host", change: func(_ *testing.T, o *ssh.Options) { o.Host = "no.such.host.invalid" }, is: isA[*remote.ConnError], say: "no.such.host.invalid"},
 		{name: "the handshake hangs", change: func(t *testing.T, o *ssh.Options) { behind(t, o, delay.Options{HangAfterUp: 1}) },
 			is: func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }, say: "handshake was not done within 2s"},
 		{name: "dropped in the handshake", change: func(t *testing.T, o *ssh.Options) { behind(t, o, delay.Options{DropAfterUp: 10}) },
-			is: as(new(*remote.ConnError)), say: "closed the connection before the login"},
+			is: isA[*remote.ConnError], say: "closed the connection before the login"},
 		{name: "pinned host key differs", change: func(t *testing.T, o *ssh.Options) {
 			o.HostKeys = []string{sshtest.WriteKey(t, filepath.Join(t.TempDir(), "k"))}
-		}, is: as(new(*ssh.ChangedHostKeyError)), say: "pinned key is SHA256:"},
+		}, is: isA[*ssh.ChangedHostKeyError], say: "pinned key is SHA256:"},
 		{name: "no key", change: func(_ *testing.T, o *ssh.Options) { o.KeyFile = "/nowhere/id" }, is: func(err error) bool { return errors.Is(err, fs.ErrNotExist) }, say: "/nowhere/id"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -135,7 +135,7 @@ func grepPattern(pattern string, o *options, name string) (*regexp.Regexp, error
 	case o.has("w"):
 		re, err = regexp.Compile(`(?:\A|\b)(?:` + re.String() + `)(?:\b|\z)`)
 	}
-	if err == nil {
+	if err == nil && (o.has("P") || o.has("x") || o.has("w")) { // those of compile are so already, and shared
 		re.Longest()
 	}
 	return re, err
