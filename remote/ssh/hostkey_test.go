@@ -34,7 +34,8 @@ func TestHostKeyPolicies(t *testing.T) {
 	rsa := signer.PublicKey()
 	yes := func(context.Context, Question) (bool, error) { return true, nil }
 	no := func(context.Context, Question) (bool, error) { return false, nil }
-	unknown, changed := isA[*UnknownHostKeyError], isA[*ChangedHostKeyError]
+	as := func(target any) func(error) bool { return func(err error) bool { return errors.As(err, target) } }
+	unknown, changed := as(new(*UnknownHostKeyError)), as(new(*ChangedHostKeyError))
 	for _, tt := range []struct {
 		name   string
 		file   string // known_hosts; "-": there is none
