@@ -28,7 +28,7 @@ func TestWritingGuide(t *testing.T) {
 	if err := os.CopyFS(dir, mustSub(t, examples.FS, "guide")); err != nil {
 		t.Fatal(err)
 	}
-	bin := filepath.Dir(phoenixRun(t))
+	bin := filepath.Dir(program(t))
 	files, commands := 0, 0
 	for _, block := range codeBlock.FindAllStringSubmatch(string(text), -1) {
 		if block[1] == "python" {

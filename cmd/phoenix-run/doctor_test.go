@@ -197,7 +197,7 @@ func (p *patient) doctor(t *testing.T) (string, int) {
 			t.Fatal(err)
 		}
 	}
-	cmd := exec.CommandContext(t.Context(), phoenixRun(t), "doctor")
+	cmd := exec.CommandContext(t.Context(), program(t), "doctor")
 	cmd.Dir = dir
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(e string) bool { return strings.HasPrefix(e, "SSH_AUTH_SOCK=") }), "PROXMOX_TOKEN="+p.token)
 	if p.token == "" {
@@ -209,18 +209,4 @@ func (p *patient) doctor(t *testing.T) (string, int) {
 		t.Fatal(err)
 	}
 	return string(out), cmd.ProcessState.ExitCode()
-}
-
-// phoenixRun gives the path of a link to this test program that makes it phoenix-run itself.
-func phoenixRun(t *testing.T) string {
-	t.Helper()
-	program, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	link := filepath.Join(t.TempDir(), "phoenix-run")
-	if err := os.Symlink(program, link); err != nil {
-		t.Fatal(err)
-	}
-	return link
 }

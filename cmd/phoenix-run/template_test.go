@@ -46,10 +46,10 @@ func TestBuildTemplate(t *testing.T) {
 	if err := os.CopyFS(dir, sub); err != nil {
 		t.Fatal(err)
 	}
-	program := phoenixRun(t)
+	self := program(t)
 	run := func(args ...string) string {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), program, append([]string{"--lab"}, args...)...)
+		cmd := exec.CommandContext(t.Context(), self, append([]string{"--lab"}, args...)...)
 		cmd.Dir = dir
 		out, err := cmd.CombinedOutput()
 		if err != nil {
