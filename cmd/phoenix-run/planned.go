@@ -42,7 +42,11 @@ func planCommand() *cli.Command {
 				if err := p.Write(out); err != nil {
 					return err
 				}
-				fmt.Fprintf(os.Stderr, "plan written to %s; apply it with: phoenix-run apply %s\n", out, out)
+				where := ""
+				if dir := c.String("config-dir"); dir != "." {
+					where = "--config-dir " + dir + " "
+				}
+				fmt.Fprintf(os.Stderr, "plan written to %s; apply it with: phoenix-run %sapply %s\n", out, where, out)
 			}
 			if c.Bool("detailed-exitcode") {
 				return detailed(j.finished.Planned())
